@@ -1,0 +1,139 @@
+"""One scheduler owns time: the same station runs in real and in virtual time.
+
+Nothing in the pipeline asks the operating system what time it is. It asks the scheduler it was given, and the
+scheduler calls it back. `LoopScheduler` stands on asyncio, `VirtualScheduler` on a heap of events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+Done = Callable[[T | None, BaseException | None], None]
+
+
+class Timer(Protocol):
+    """A call that is due; `cancel` may be called at any time, also after it ran."""
+
+    def cancel(self) -> None: ...
+
+
+class Scheduler(Protocol):
+    """Time and what happens in it. All callbacks run on one thread, the scheduler's."""
+
+    def monotonic(self) -> float:
+        """Seconds that only grow; the zero is arbitrary."""
+
+    def wall_us(self) -> int:
+        """UTC in microseconds since 1970, as the machine believes it to be."""
+
+    def call_at(self, when: float, call: Callable[..., None], *args: Any) -> Timer:
+        """Run `call(*args)` at monotonic time `when` [s]."""
+
+    def call_later(self, delay: float, call: Callable[..., None], *args: Any) -> Timer:
+        """Run `call(*args)` after `delay` seconds."""
+
+    def offload(self, work: Callable[[], T], done: Done[T]) -> None:
+        """Run blocking `work` off this thread, one after the other; then `done(result, error)` on this thread."""
+
+
+class LoopScheduler:
+    """Real time on an asyncio loop; blocking work on one thread of its own, in order."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="suat-offload")
+
+    def monotonic(self) -> float:
+        return self._loop.time()
+
+    def wall_us(self) -> int:
+        return time.time_ns() // 1000
+
+    def call_at(self, when: float, call: Callable[..., None], *args: Any) -> Timer:
+        return self._loop.call_at(when, call, *args)
+
+    def call_later(self, delay: float, call: Callable[..., None], *args: Any) -> Timer:
+        return self._loop.call_later(delay, call, *args)
+
+    def offload(self, work: Callable[[], T], done: Done[T]) -> None:
+        def finished(future: Future[T]) -> None:
+            error = future.exception()
+            result = None if error else future.result()
+            self._loop.call_soon_threadsafe(done, result, error)
+
+        self._worker.submit(work).add_done_callback(finished)
+
+    def close(self) -> None:
+        """Wait for the work that was handed over, then let the thread go."""
+        self._worker.shutdown(wait=True)
+
+
+class _Event:
+    __slots__ = ("args", "call")
+
+    def __init__(self, call: Callable[..., None] | None, args: tuple[Any, ...]) -> None:
+        self.call = call
+        self.args = args
+
+    def cancel(self) -> None:
+        self.call = None
+        self.args = ()
+
+
+class VirtualScheduler:
+    """Time that advances from event to event; equal times run in the order they were asked for."""
+
+    def __init__(self, start_us: int) -> None:
+        self._start_us = start_us
+        self._now = 0.0
+        self._order = itertools.count()
+        self._events: list[tuple[float, int, _Event]] = []
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def wall_us(self) -> int:
+        return self._start_us + round(self._now * 1e6)
+
+    def at_us(self, wall_us: int) -> float:
+        """The monotonic time [s] of a wall instant [us]."""
+        return (wall_us - self._start_us) / 1e6
+
+    def call_at(self, when: float, call: Callable[..., None], *args: Any) -> Timer:
+        event = _Event(call, args)
+        heapq.heappush(self._events, (max(when, self._now), next(self._order), event))
+        return event
+
+    def call_later(self, delay: float, call: Callable[..., None], *args: Any) -> Timer:
+        return self.call_at(self._now + delay, call, *args)
+
+    def offload(self, work: Callable[[], T], done: Done[T]) -> None:
+        result: T | None = None
+        error: BaseException | None = None
+        try:
+            result = work()
+        except Exception as fault:
+            error = fault
+        self.call_at(self._now, done, result, error)
+
+    def next_time(self) -> float | None:
+        """When the next event is due [s], None when there is none."""
+        while self._events and self._events[0][2].call is None:
+            heapq.heappop(self._events)
+        return self._events[0][0] if self._events else None
+
+    def run_until(self, when: float) -> None:
+        """Run all events up to and including `when` [s]; the clock then stands at `when`."""
+        while (due := self.next_time()) is not None and due <= when:
+            _, _, event = heapq.heappop(self._events)
+            self._now = due
+            if event.call is not None:
+                event.call(*event.args)
+        self._now = max(self._now, when)

@@ -1,0 +1,122 @@
+"""What travels through the pipeline, from the radio to the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum, IntFlag
+from typing import Any
+
+
+class Flag(IntFlag):
+    """Why a reading is doubtful; the bits are those of `suat_filters`."""
+
+    RANGE = 1
+    RATE = 2
+    STUCK = 4
+    SPIKE = 8
+    GAP = 16
+    CLOCK = 32
+    FROZEN = 64
+    UNCALIBRATED = 128
+
+
+def flag_names(flags: int) -> list[str]:
+    """Names of the flags that are set, in bit order."""
+    return [flag.name.lower() for flag in Flag if flags & flag and flag.name]
+
+
+@dataclass(frozen=True, slots=True)
+class Uplink:
+    """One copy of a frame as a gateway heard it."""
+
+    gateway: str  # EUI, 16 hex digits, or the ingest's name
+    source: str  # the ingest that brought it, and through which a downlink goes back
+    tmst: int  # the gateway's own counter at the end of the frame [us, mod 2**32]
+    freq_hz: int
+    datr: str  # "SF9BW125"
+    rssi: float  # [dBm]
+    snr: float  # [dB]
+    phy: bytes
+    received_us: int  # UTC [us] at the end of the frame, as well as it is known
+
+
+@dataclass(frozen=True, slots=True)
+class Downlink:
+    """A frame to be sent by one gateway at one instant of its own counter."""
+
+    gateway: str
+    source: str
+    tmst: int
+    freq_hz: int
+    datr: str
+    power_dbm: int
+    phy: bytes
+
+
+class SendResult(IntEnum):
+    """What the gateway said of a downlink."""
+
+    SENT = 0
+    TOO_LATE = 1
+    TOO_EARLY = 2
+    COLLISION = 3
+    REFUSED = 4  # frequency, power, or an answer that was not understood
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One sample of a node as it is kept: its raw readings, packed by `suat_wire.payload`."""
+
+    record: int
+    time_us: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SessionUpdate:
+    """Counters (and, after a join, keys) that must be on disk together with what they admitted."""
+
+    registration: int
+    fcnt_up: int  # next expected
+    fcnt_down: int  # next to use
+    pending: bool = False  # the join's session, not yet used by the node
+    dev_addr: int | None = None  # with the keys: a new session
+    nwk_skey: bytes = field(default=b"", repr=False)
+    app_skey: bytes = field(default=b"", repr=False)
+    dev_nonce: int | None = None  # next one allowed
+    join_nonce: int | None = None  # last one used
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A genuine frame: what is to be kept, and what its sender waits for."""
+
+    registration: int
+    session: SessionUpdate
+    received_us: int
+    fcnt: int
+    rssi: float | None
+    snr: float | None
+    rows: tuple[Row, ...]
+    ack_from: int | None  # the node's oldest unacknowledged record, when it asks
+    reply: Any = None  # the network server's own note of the downlink it may send after the commit
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSample:
+    """A sample that the journal has just committed for the first time."""
+
+    id: int
+    registration: int
+    record: int
+    time_us: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """What the journal holds of the records a node asked about."""
+
+    registration: int
+    cumulative: int
+    bitmap: bytes
