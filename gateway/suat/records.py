@@ -120,3 +120,20 @@ class Acknowledgement:
     registration: int
     cumulative: int
     bitmap: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one transaction of the journal writes: the link's state and the readings it admitted, together."""
+
+    admitted: tuple[Admitted, ...] = ()
+    sessions: tuple[SessionUpdate, ...] = ()  # changes without readings: joins, burnt counters
+    counters: dict[str, int] = field(default_factory=dict)  # increments of the link's counters, by name
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What the journal answers after the commit."""
+
+    samples: tuple[KeptSample, ...]  # those that were new, in order
+    acknowledgements: dict[int, Acknowledgement]  # index into `admitted` -> answer, for those that asked
