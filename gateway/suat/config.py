@@ -1,0 +1,357 @@
+"""The station's configuration: one TOML file, checked as a whole before anything starts.
+
+`load` either gives a `Config` or raises `ConfigError` with one line a fault: where, what, and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+Region = Literal["IN865", "EU433", "EU868", "RU864"]
+PaddockKind = Literal["spring_autumn", "summer", "winter", "near_village", "alfalfa"]
+Texture = Literal["sand", "loamy_sand", "sandy_loam", "loam", "silt_loam", "clay_loam", "silty_clay_loam", "clay"]
+Species = Literal["cattle", "cow_with_calf", "dry_cow", "lactating_cow", "horse", "sheep", "goat", "camel"]
+Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+
+
+class ConfigError(Exception):
+    """The configuration can't be used; `faults` holds one line each."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class Table(BaseModel):
+    """A table of the file: an unknown key is a fault, never ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Names(Table):
+    """A name in the languages of the board page."""
+
+    en: Annotated[str, Field(min_length=1, max_length=60)]
+    ru: Annotated[str, Field(min_length=1, max_length=60)] | None = None
+    kk: Annotated[str, Field(min_length=1, max_length=60)] | None = None
+
+    def in_language(self, language: str) -> str:
+        """The name in `language`, English where it is missing."""
+        return {"ru": self.ru, "kk": self.kk}.get(language) or self.en
+
+
+def host_port(address: str) -> tuple[str, int]:
+    """Split "127.0.0.1:1700" or "[::1]:1700"; ValueError when it is not of that form."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise ValueError(f'"{address}" is not HOST:PORT, such as 127.0.0.1:1700')
+    return host.strip("[]"), int(port)
+
+
+class Bound(Table):
+    bind: str
+
+    @field_validator("bind")
+    @classmethod
+    def _is_address(cls, bind: str) -> str:
+        host_port(bind)
+        return bind
+
+
+class StationTable(Table):
+    name: Annotated[str, Field(min_length=1, max_length=60)]
+    timezone: str = "Asia/Almaty"
+    region: Region = "IN865"
+    data_dir: Path
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f'"{name}" is no time zone; write one such as Asia/Almaty') from None
+        return name
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+
+class SemtechUdpTable(Bound):
+    kind: Literal["semtech_udp"]
+    bind: str = "127.0.0.1:1700"
+
+
+IngestTable = SemtechUdpTable
+
+
+class BucketsTable(Table):
+    """Where each resolution goes: buckets of InfluxDB 2, retention policies of InfluxDB 1."""
+
+    raw: str = "pasture"
+    m15: str = "pasture_15m"
+    h1: str = "pasture_1h"
+    d1: str = "pasture_1d"
+
+
+class InfluxTable(Table):
+    url: Annotated[str, Field(pattern=r"^https?://[^\s/]+")]
+    api: Literal["v1", "v2"] = "v2"
+    org: str | None = None
+    token_file: Path | None = None
+    database: str | None = None
+    username: str | None = None
+    password_file: Path | None = None
+    buckets: BucketsTable = BucketsTable()
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> InfluxTable:
+        needed = {"v2": ("org", "token_file"), "v1": ("database",)}[self.api]
+        for key in needed:
+            if getattr(self, key) is None:
+                raise ValueError(f'api = "{self.api}" needs {key}')
+        if (self.username is None) != (self.password_file is None):
+            raise ValueError("username and password_file go together")
+        return self
+
+
+class BoardTable(Bound):
+    bind: str = "127.0.0.1:8080"
+
+
+class RulesTable(Table):
+    """Thresholds of the pasture rules that the union may change (defaults: docs/decisions.md)."""
+
+    soil_stale_h: Annotated[float, Field(gt=0)] = 24.0
+    water_stale_h: Annotated[float, Field(gt=0)] = 6.0
+    trough_empty_pct: Annotated[float, Field(ge=0, le=100)] = 5.0
+    trough_empty_h: Annotated[float, Field(ge=0)] = 2.0
+    water_days_min: Annotated[float, Field(ge=0)] = 1.0
+    too_wet_cattle: Annotated[float, Field(gt=0)] = 0.93
+    too_wet_sheep: Annotated[float, Field(gt=0)] = 1.05
+    too_wet_clear: Annotated[float, Field(ge=0)] = 0.05
+    rest_growth_days: Annotated[int, Field(ge=0)] = 35
+    rest_min_days: Annotated[int, Field(ge=0)] = 30
+    rest_max_days: Annotated[int, Field(ge=1)] = 120
+    growth_temperature_c: float = 5.0
+    growth_fpaw: Annotated[float, Field(ge=0, le=1)] = 0.40
+    too_dry_fpaw: Annotated[float, Field(ge=0, le=1)] = 0.15
+    forage_fresh_days: Annotated[int, Field(ge=0)] = 30
+    move_soon_days: Annotated[float, Field(ge=0)] = 3.0
+    intake_fraction: Annotated[float, Field(gt=0, lt=0.1)] = 0.026
+
+
+class PaddockTable(Table):
+    id: Identifier
+    name: Names
+    area_ha: Annotated[float, Field(gt=0)]
+    kind: PaddockKind
+    soil: Texture
+    forage_kg_ha: Annotated[float, Field(ge=0)] | None = None
+    forage_date: date | None = None
+    utilisation: Annotated[float, Field(gt=0, le=1)] | None = None
+    alternative: Literal["none", "river", "snow"] = "none"
+
+    @model_validator(mode="after")
+    def _forage_is_dated(self) -> PaddockTable:
+        if (self.forage_kg_ha is None) != (self.forage_date is None):
+            raise ValueError("forage_kg_ha and forage_date go together: an estimate without its date is worthless")
+        return self
+
+
+class WaterPointTable(Table):
+    id: Identifier
+    name: Names | None = None
+    paddocks: Annotated[list[Identifier], Field(min_length=1)]
+    distance_km: Annotated[float, Field(ge=0)] | dict[str, Annotated[float, Field(ge=0)]] = 0.0
+    tank_l: Annotated[float, Field(gt=0)]
+    depth_m: Annotated[float, Field(gt=0)]
+    sensor_height_m: Annotated[float, Field(gt=0)] | None = None
+    dead_l: Annotated[float, Field(ge=0)] = 0.0
+    alternative: Literal["none", "river", "snow"] = "none"
+
+    def distance_to(self, paddock: str) -> float:
+        """Distance from the paddock's centre [km]."""
+        if isinstance(self.distance_km, dict):
+            return self.distance_km.get(paddock, 0.0)
+        return self.distance_km
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> WaterPointTable:
+        if self.dead_l >= self.tank_l:
+            raise ValueError("dead_l must be less than tank_l")
+        if isinstance(self.distance_km, dict):
+            for paddock in self.distance_km:
+                if paddock not in self.paddocks:
+                    raise ValueError(f'distance_km names "{paddock}", which is not among its paddocks')
+        return self
+
+
+class HerdTable(Table):
+    id: Identifier
+    name: Names | None = None
+    species: Species
+    head: Annotated[int, Field(gt=0)]
+    live_weight_kg: Annotated[float, Field(gt=0)]
+
+
+class Config(Table):
+    """The whole file."""
+
+    station: StationTable
+    ingest: list[IngestTable] = []
+    influx: InfluxTable | None = None
+    board: BoardTable = BoardTable()
+    rules: RulesTable = RulesTable()
+    paddock: list[PaddockTable] = []
+    water_point: list[WaterPointTable] = []
+    herd: list[HerdTable] = []
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Config:
+        faults = [*_duplicates(self), *_dangling(self), *_dry_paddocks(self)]
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    @property
+    def journal_path(self) -> Path:
+        return self.station.data_dir / "journal.db"
+
+
+def _duplicates(config: Config) -> list[str]:
+    faults = []
+    for table in ("paddock", "water_point", "herd"):
+        seen: set[str] = set()
+        for entry in getattr(config, table):
+            if entry.id in seen:
+                faults.append(f'{table}: the id "{entry.id}" is given twice; each needs its own')
+            seen.add(entry.id)
+    binds = [table.bind for table in config.ingest]
+    faults += [f'ingest: two of them bind "{bind}"' for bind in sorted(set(binds)) if binds.count(bind) > 1]
+    return faults
+
+
+def _dangling(config: Config) -> list[str]:
+    known = [paddock.id for paddock in config.paddock]
+    return [
+        f'water_point "{point.id}": there is no paddock "{name}"{did_you_mean(name, known)}'
+        for point in config.water_point
+        for name in point.paddocks
+        if name not in known
+    ]
+
+
+def _dry_paddocks(config: Config) -> list[str]:
+    watered = {name for point in config.water_point for name in point.paddocks}
+    return [
+        f'paddock "{paddock.id}": no water point names it; add it to one, or write alternative = "river" or "snow"'
+        for paddock in config.paddock
+        if paddock.id not in watered and paddock.alternative == "none"
+    ]
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """' (did you mean "..."?)', or nothing when no known word is close."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f' (did you mean "{close[0]}"?)' if close else ""
+
+
+def load(path: Path) -> Config:
+    """Read and check a configuration file; ConfigError with all its faults when it can't be used."""
+    try:
+        text = path.read_bytes().decode()
+    except OSError as error:
+        raise ConfigError([f"{path}: {error.strerror}; give the configuration file with --config"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8"]) from error
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{path}: not TOML: {error}"]) from error
+    return parse(_relative_to(path.parent, content), str(path))
+
+
+def _relative_to(folder: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """Paths in the file are meant from where the file lies."""
+    for table, key in (("station", "data_dir"), ("influx", "token_file"), ("influx", "password_file")):
+        entry = content.get(table)
+        if isinstance(entry, dict) and isinstance(entry.get(key), str):
+            entry[key] = str(folder / entry[key])
+    return content
+
+
+def parse(content: dict[str, Any], origin: str = "configuration") -> Config:
+    """Check a configuration that was read already; `origin` opens each fault."""
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        lines = [line for fault in error.errors() for line in _lines(fault, content)]
+        raise ConfigError([f"{origin}: {line}" for line in dict.fromkeys(lines)]) from None
+
+
+def _lines(fault: Any, content: dict[str, Any]) -> list[str]:
+    """One pydantic fault as lines for people."""
+    location = tuple(part for part in fault["loc"] if not _is_branch(part, fault["loc"]))
+    where = _where(location, content)
+    kind = fault["type"]
+    if kind == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        return [f"{where}: unknown key{did_you_mean(str(location[-1]), known)}; known are {', '.join(known)}"]
+    if kind == "missing":
+        return [f"{where}: missing; add it"]
+    if kind == "value_error":
+        prefix = f"{where}: " if where else ""
+        return [prefix + line for line in str(fault["ctx"]["error"]).split("\n")]
+    if kind == "literal_error":
+        expected = fault["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+        hint = did_you_mean(str(fault["input"]), expected.split(", "))
+        return [f'{where}: "{fault["input"]}" is not one of {expected}{hint}']
+    return [f"{where}: {fault['msg'][0].lower()}{fault['msg'][1:]} (found {fault['input']!r})"]
+
+
+def _is_branch(part: Any, location: tuple[Any, ...]) -> bool:
+    """Pydantic names the branch of a union in the location: noise for a reader."""
+    return (
+        isinstance(part, str)
+        and (part.startswith(("constrained-", "dict[", "function-")) or part == "float")
+        and (location.index(part) > 0)
+    )
+
+
+def _where(location: tuple[Any, ...], content: dict[str, Any]) -> str:
+    """`paddock "jailau-1".area_ha` rather than `paddock.0.area_ha`."""
+    words: list[str] = []
+    here: Any = content
+    for part in location:
+        if isinstance(part, int):
+            here = here[part] if isinstance(here, list) and part < len(here) else None
+            label = here.get("id") or here.get("kind") if isinstance(here, dict) else None
+            words[-1] += f' "{label}"' if isinstance(label, str) else f" no. {part + 1}"
+        else:
+            here = here.get(part) if isinstance(here, dict) else None
+            words.append(part)
+    return ".".join(words)
+
+
+def _known_keys(location: tuple[Any, ...]) -> list[str]:
+    """The keys of the table at `location`."""
+    model: Any = Config
+    for part in location:
+        if isinstance(part, str):
+            model = _table_of(model.model_fields[part].annotation)
+    return list(model.model_fields)
+
+
+def _table_of(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(table for argument in get_args(annotation) if (table := _table_of(argument)) is not None)
