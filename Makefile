@@ -1,0 +1,32 @@
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+
+.PHONY: help demo test lint bench dashboards setup-demo setup-test clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: setup-demo ## set up, run a simulated pasture, serve the board page
+	@.venv/bin/suat demo $(ARGS)
+
+test: setup-test lint ## set up and run every test, the slow ones last
+	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow" --cov --cov-report=
+	$(PYTHON) -m pytest -m slow --cov --cov-append --cov-report=term:skip-covered
+
+lint: setup-test ## ruff and mypy
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+bench: setup-test ## measure the hot paths; ratios and absolute figures
+	$(PYTHON) tools/bench.py
+
+setup-demo:
+	@tools/setup.sh demo
+
+setup-test:
+	@tools/setup.sh test
+
+clean: ## remove what was built
+	rm -rf .venv build *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache firmware/tests/node_modules
+	find . -name '*.so' -path './cython_ext/*' -delete

@@ -1,0 +1,55 @@
+#!/bin/sh
+# Set up what `make demo` or `make test` needs; does nothing the second time.
+# usage: tools/setup.sh demo|test
+set -eu
+cd "$(dirname "$0")/.."
+role=${1:?usage: tools/setup.sh demo|test}
+venv=.venv
+stamp=$venv/.suat-$role
+
+case $role in
+demo) extra=demo; packages="gcc:gcc g++:g++ python3:python3" ;;
+test) extra=dev
+      packages="gcc:gcc g++:g++ python3:python3 influxd:influxdb nginx:nginx-light chromium:chromium tshark:tshark
+                node:nodejs npm:npm" ;;
+*) echo "tools/setup.sh: unknown role '$role'; give demo or test" >&2; exit 2 ;;
+esac
+
+newest() { # the sources that decide whether the installed extension and dependencies are still right
+    find pyproject.toml setup.py tools/setup.sh cython_ext/suat_filters \
+        -type f ! -name '*.so' ! -name '*.py' ! -name '*.pyi' ! -name '*.c' ! -path '*/__pycache__/*' -newer "$stamp" | head -n 1
+}
+
+lacking=""
+for pair in $packages; do
+    PATH="$PATH:/usr/sbin" command -v "${pair%%:*}" >/dev/null 2>&1 || lacking="$lacking ${pair#*:}"
+done
+python3 -c 'import venv, ensurepip' 2>/dev/null || lacking="$lacking python3-venv"
+python3 -c 'import sysconfig, pathlib, sys; sys.exit(not (pathlib.Path(sysconfig.get_path("include")) / "Python.h").exists())' \
+    2>/dev/null || lacking="$lacking python3-dev"
+if [ "$role" = test ] && [ -z "$(find /usr/share/fonts -name 'NotoSans-Regular*' 2>/dev/null | head -n 1)" ]; then
+    lacking="$lacking fonts-noto-core"
+fi
+if [ -n "$lacking" ]; then
+    if [ "$(id -u)" = 0 ]; then as_root=""; elif sudo -n true 2>/dev/null; then as_root="sudo"; else
+        echo "Missing:$lacking. Run: sudo apt-get install$lacking, then the same command again." >&2
+        exit 1
+    fi
+    echo "Installing$lacking ..."
+    $as_root apt-get update -qq
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends $lacking >/dev/null
+fi
+
+if [ ! -f "$stamp" ] || [ -n "$(newest)" ]; then
+    echo "Setting up Python's side (a minute the first time) ..."
+    [ -x $venv/bin/python ] || python3 -m venv $venv
+    $venv/bin/pip install --quiet --disable-pip-version-check --editable ".[$extra]"
+    touch "$stamp"
+fi
+
+if [ "$role" = test ] && { [ ! -d firmware/tests/node_modules ] || [ firmware/tests/package.json -nt firmware/tests/node_modules ]; }; then
+    echo "Installing the JavaScript peers of the tests ..."
+    (cd firmware/tests && npm install --silent --no-audit --no-fund --no-package-lock)
+    touch firmware/tests/node_modules
+fi
