@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from suat.errors import UsageError
+
 Region = Literal["IN865", "EU433", "EU868", "RU864"]
 PaddockKind = Literal["spring_autumn", "summer", "winter", "near_village", "alfalfa"]
 Texture = Literal["sand", "loamy_sand", "sandy_loam", "loam", "silt_loam", "clay_loam", "silty_clay_loam", "clay"]
@@ -21,7 +23,7 @@ Species = Literal["cattle", "cow_with_calf", "dry_cow", "lactating_cow", "horse"
 Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 
 
-class ConfigError(Exception):
+class ConfigError(UsageError):
     """The configuration can't be used; `faults` holds one line each."""
 
     def __init__(self, faults: list[str]) -> None:
