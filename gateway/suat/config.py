@@ -190,10 +190,6 @@ class WaterPointTable(Table):
     def _is_consistent(self) -> WaterPointTable:
         if self.dead_l >= self.tank_l:
             raise ValueError("dead_l must be less than tank_l")
-        if isinstance(self.distance_km, dict):
-            for paddock in self.distance_km:
-                if paddock not in self.paddocks:
-                    raise ValueError(f'distance_km names "{paddock}", which is not among its paddocks')
         return self
 
 
@@ -244,12 +240,21 @@ def _duplicates(config: Config) -> list[str]:
 
 def _dangling(config: Config) -> list[str]:
     known = [paddock.id for paddock in config.paddock]
-    return [
-        f'water_point "{point.id}": there is no paddock "{name}"{did_you_mean(name, known)}'
-        for point in config.water_point
-        for name in point.paddocks
-        if name not in known
-    ]
+    faults = []
+    for point in config.water_point:
+        here = f'water_point "{point.id}"'
+        faults += [
+            f'{here}: there is no paddock "{name}"{did_you_mean(name, known)}'
+            for name in point.paddocks
+            if name not in known
+        ]
+        distances = point.distance_km if isinstance(point.distance_km, dict) else {}
+        faults += [
+            f'{here}: distance_km names "{name}", which is not among its paddocks{did_you_mean(name, point.paddocks)}'
+            for name in distances
+            if name not in point.paddocks
+        ]
+    return faults
 
 
 def _dry_paddocks(config: Config) -> list[str]:
