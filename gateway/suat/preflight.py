@@ -1,0 +1,64 @@
+"""What a valid configuration still needs from the machine: files it can read, ports it can have, a place to write."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from suat.config import Config, host_port
+
+
+def faults(config: Config) -> list[str]:
+    """One line for each thing that would keep the station from starting."""
+    return [*_secrets(config), *_data_dir(config.station.data_dir), *_ports(config)]
+
+
+def _secrets(config: Config) -> list[str]:
+    if config.influx is None:
+        return []
+    lines = []
+    for key in ("token_file", "password_file"):
+        path: Path | None = getattr(config.influx, key)
+        if path is None:
+            continue
+        try:
+            content = path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not text"
+            lines.append(f"influx.{key}: {path}: {reason}; write the secret into it, readable by the station alone")
+            continue
+        if not content.strip():
+            lines.append(f"influx.{key}: {path} is empty; write the secret into it")
+        elif path.stat().st_mode & 0o077:
+            lines.append(f"influx.{key}: {path} can be read by others; run: chmod 600 {path}")
+    return lines
+
+
+def _data_dir(path: Path) -> list[str]:
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not existing.is_dir():
+        return [f"station.data_dir: {existing} is a file; name a folder"]
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return [f"station.data_dir: {existing} can't be written by this user; choose another or change its owner"]
+    return []
+
+
+def _ports(config: Config) -> list[str]:
+    wanted = [(f'ingest "{entry.kind}".bind', entry.bind, socket.SOCK_DGRAM) for entry in config.ingest]
+    wanted.append(("board.bind", config.board.bind, socket.SOCK_STREAM))
+    return [line for where, bind, kind in wanted if (line := _port_fault(where, bind, kind))]
+
+
+def _port_fault(where: str, bind: str, kind: socket.SocketKind) -> str | None:
+    host, port = host_port(bind)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, kind) as probe:
+        if kind == socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            return f"{where}: {bind}: {reason}; stop the program that holds it (or the running station), or choose another"
+    return None
