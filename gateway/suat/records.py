@@ -26,6 +26,32 @@ def flag_names(flags: int) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """A soil probe of a node, as it was put into the ground."""
+
+    name: str
+    depth_cm: int
+    position: int  # 1..4: the group `probeN` of the payload
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRecord:
+    """A node as it is registered. A node whose flash was erased is registered anew and gets another number."""
+
+    registration: int  # 0 while it is not in the journal yet
+    name: str
+    kind: str  # "soil" or "water"
+    dev_eui: str  # 16 hex digits, lower case
+    join_eui: str | None  # None: activated by personalisation (ABP), never joins
+    paddock: str | None
+    water_point: str | None
+    probes: tuple[Probe, ...]
+    added_us: int
+    revoked_us: int | None = None
+    newest_record: int = 0  # highest record number in the journal
+
+
+@dataclass(frozen=True, slots=True)
 class Uplink:
     """One copy of a frame as a gateway heard it."""
 
