@@ -1,0 +1,162 @@
+"""MAC commands of LoRaWAN 1.0.4 (TS001 section 5): taken apart, built and named, both directions.
+
+All arguments of a command are one little-endian integer cut into bit fields, so a table describes them all.
+Frequencies are in Hz here and in 100 Hz units on air; DeviceTimeAns counts GPS seconds.
+"""
+
+from suat_wire.lorawan import DOWN, UP
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LINK_CHECK, LINK_ADR, DUTY_CYCLE, RX_PARAM_SETUP, DEV_STATUS, NEW_CHANNEL = 2, 3, 4, 5, 6, 7
+RX_TIMING_SETUP, TX_PARAM_SETUP, DL_CHANNEL, DEVICE_TIME = 8, 9, 10, 13
+
+# direction -> CID -> (name, bits, unit) from the lowest bit; negative bits: two's complement; "_" is reserved
+_UP = {
+    LINK_CHECK: (),
+    LINK_ADR: (("channel_mask_ack", 1, 1), ("data_rate_ack", 1, 1), ("power_ack", 1, 1), ("_", 5, 1)),
+    DUTY_CYCLE: (),
+    RX_PARAM_SETUP: (("channel_ack", 1, 1), ("rx2_data_rate_ack", 1, 1), ("rx1_offset_ack", 1, 1), ("_", 5, 1)),
+    DEV_STATUS: (("battery", 8, 1), ("margin_db", -6, 1), ("_", 2, 1)),
+    NEW_CHANNEL: (("frequency_ack", 1, 1), ("data_rate_ack", 1, 1), ("_", 6, 1)),
+    RX_TIMING_SETUP: (),
+    TX_PARAM_SETUP: (),
+    DL_CHANNEL: (("frequency_ack", 1, 1), ("uplink_exists_ack", 1, 1), ("_", 6, 1)),
+    DEVICE_TIME: (),
+}
+_DOWN = {
+    LINK_CHECK: (("margin_db", 8, 1), ("gateways", 8, 1)),
+    LINK_ADR: (
+        ("tx_power", 4, 1),
+        ("data_rate", 4, 1),
+        ("channel_mask", 16, 1),
+        ("nb_trans", 4, 1),
+        ("mask_control", 3, 1),
+        ("_", 1, 1),
+    ),
+    DUTY_CYCLE: (("max_duty_cycle", 4, 1), ("_", 4, 1)),
+    RX_PARAM_SETUP: (("rx2_data_rate", 4, 1), ("rx1_offset", 3, 1), ("_", 1, 1), ("frequency_hz", 24, 100)),
+    DEV_STATUS: (),
+    NEW_CHANNEL: (("index", 8, 1), ("frequency_hz", 24, 100), ("min_data_rate", 4, 1), ("max_data_rate", 4, 1)),
+    RX_TIMING_SETUP: (("delay_s", 4, 1), ("_", 4, 1)),
+    TX_PARAM_SETUP: (("max_eirp", 4, 1), ("uplink_dwell", 1, 1), ("downlink_dwell", 1, 1), ("_", 2, 1)),
+    DL_CHANNEL: (("index", 8, 1), ("frequency_hz", 24, 100)),
+    DEVICE_TIME: (("gps_seconds", 32, 1), ("fraction_256", 8, 1)),
+}
+_TABLES = (_UP, _DOWN)
+
+_GPS_EPOCH_S = 315964800  # 1980-01-06 in unix time
+_LEAP_S = 18  # GPS is ahead of UTC by this since 2017
+
+
+class CommandError(ValueError):
+    """A MAC command that is unknown, or a value that does not fit it."""
+
+
+def _layout(cid: int, direction: int) -> tuple[tuple[str, int, int], ...]:
+    layout = _TABLES[direction].get(cid)
+    if layout is None:
+        raise CommandError("MAC command %02x is unknown" % cid)
+    return layout
+
+
+def size_of(cid: int, direction: int) -> int:
+    """Bytes of a command's arguments."""
+    return sum([abs(bits) for _name, bits, _unit in _layout(cid, direction)]) // 8
+
+
+def parse(data: bytes, direction: int) -> list[tuple[int, bytes]]:
+    """[(CID, argument bytes), ...] of FOpts or of FPort 0; stops at an unknown CID or a command cut short (TS001 5)."""
+    found = []
+    pos = 0
+    while pos < len(data) and data[pos] in _TABLES[direction]:
+        end = pos + 1 + size_of(data[pos], direction)
+        if end > len(data):
+            break
+        found.append((data[pos], data[pos + 1 : end]))
+        pos = end
+    return found
+
+
+def build(cid: int, direction: int, **values: int) -> bytes:
+    """One command with its CID, e.g. `build(RX_TIMING_SETUP, DOWN, delay_s=1)`; every field must be given and fit."""
+    packed = shift = used = 0
+    for name, bits, unit in _layout(cid, direction):
+        if name != "_":
+            if name not in values:
+                raise CommandError("MAC command %02x needs %s" % (cid, name))
+            value, rest = divmod(values[name], unit)
+            low, high = (0, (1 << bits) - 1) if bits > 0 else (-1 << -bits - 1, (1 << -bits - 1) - 1)
+            if rest or not low <= value <= high:
+                raise CommandError("%s %d does not fit MAC command %02x" % (name, values[name], cid))
+            packed |= (value & (1 << abs(bits)) - 1) << shift
+            used += 1
+        shift += abs(bits)
+    if used != len(values):
+        raise CommandError("MAC command %02x has no such field: %r" % (cid, sorted(values)))
+    return bytes((cid,)) + packed.to_bytes(shift // 8, "little")
+
+
+def fields(cid: int, direction: int, args: bytes) -> dict[str, int]:
+    """{name: value} of a command's arguments as `parse` gives them."""
+    if len(args) != size_of(cid, direction):
+        raise CommandError("MAC command %02x has %d bytes of arguments" % (cid, size_of(cid, direction)))
+    packed = int.from_bytes(args, "little")
+    found = {}
+    for name, bits, unit in _layout(cid, direction):
+        value = packed & (1 << abs(bits)) - 1
+        packed >>= abs(bits)
+        if bits < 0 and value >> -bits - 1:
+            value -= 1 << -bits
+        if name != "_":
+            found[name] = value * unit
+    return found
+
+
+def join(commands: "Iterable[bytes]", limit: int) -> bytes:
+    """As many whole commands, in order, as `limit` bytes take: answers are cut at a command boundary (TS001 5)."""
+    out = b""
+    for command in commands:
+        if len(out) + len(command) > limit:
+            break
+        out += command
+    return out
+
+
+def device_time_ans(utc_us: int) -> bytes:
+    """DeviceTimeAns for the end of the uplink, given in microseconds of unix time."""
+    seconds, us = divmod(utc_us, 1000000)
+    gps = seconds - _GPS_EPOCH_S + _LEAP_S
+    return build(DEVICE_TIME, DOWN, gps_seconds=gps, fraction_256=us * 256 // 1000000)
+
+
+def device_time_us(args: bytes) -> int:
+    """Microseconds of unix time out of DeviceTimeAns arguments."""
+    got = fields(DEVICE_TIME, DOWN, args)
+    return (got["gps_seconds"] + _GPS_EPOCH_S - _LEAP_S) * 1000000 + got["fraction_256"] * 1000000 // 256
+
+
+__all__ = [
+    "DEVICE_TIME",
+    "DEV_STATUS",
+    "DL_CHANNEL",
+    "DOWN",
+    "DUTY_CYCLE",
+    "LINK_ADR",
+    "LINK_CHECK",
+    "NEW_CHANNEL",
+    "RX_PARAM_SETUP",
+    "RX_TIMING_SETUP",
+    "TX_PARAM_SETUP",
+    "UP",
+    "CommandError",
+    "build",
+    "device_time_ans",
+    "device_time_us",
+    "fields",
+    "join",
+    "parse",
+    "size_of",
+]
