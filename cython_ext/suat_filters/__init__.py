@@ -1,0 +1,39 @@
+"""Filters for readings that come irregularly and are sometimes missing, exact to the bit.
+
+`t` is in seconds and does not decrease; NaN is a missing reading: it gives NaN and is otherwise as if it had not been
+there. An infinity is a value like any other to the functions over a whole series, by the rules of IEEE 754, and is
+refused as out of range by the bank. A negative zero counts as zero.
+"""
+
+from suat_filters.bank import FilterBank
+from suat_filters.batch import ewma, hampel, kalman, resample, rolling_median, theil_sen
+from suat_filters.settings import (
+    CLOCK,
+    FROZEN,
+    GAP,
+    RANGE,
+    RATE,
+    SPIKE,
+    STUCK,
+    UNCALIBRATED,
+    ChannelSettings,
+)
+
+__all__ = [
+    "CLOCK",
+    "FROZEN",
+    "GAP",
+    "RANGE",
+    "RATE",
+    "SPIKE",
+    "STUCK",
+    "UNCALIBRATED",
+    "ChannelSettings",
+    "FilterBank",
+    "ewma",
+    "hampel",
+    "kalman",
+    "resample",
+    "rolling_median",
+    "theil_sen",
+]
