@@ -1,0 +1,1 @@
+"""One file a board: pins, radio wiring, power, with the source of each. `template.py` says what each name means."""

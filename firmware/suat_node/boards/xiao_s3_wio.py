@@ -1,0 +1,35 @@
+"""Seeed XIAO ESP32-S3 with Wio-SX1262 on the board-to-board connector: battery nodes.
+
+Pins: Seeed's schematic of the Wio-SX1262 (NSS 41, RST 42, BUSY 40, DIO1 39, RF_SW 38; SPI on D8..D10: 7, 8, 9) and,
+agreeing, meshtastic/firmware variants/esp32s3/seeed_xiao_s3/variant.h (RXEN 38, RF switch on DIO2, TCXO 1.8 V on DIO3).
+The board has no battery divider: solder two 200k resistors to A0 (GPIO1) as Seeed's page on the XIAO ESP32-S3 shows.
+"""
+
+CHIP = "esp32s3"
+
+SPI_ID = 1
+SCK = 7
+MOSI = 9
+MISO = 8
+BAUD = 8000000
+
+NSS = 41
+RESET = 42
+BUSY = 40
+DIO1 = 39
+
+TCXO_CV = 180
+TCXO_US = 5000
+DCDC = True
+DIO2_RF_SWITCH = True
+RX_SWITCH = 38
+TX_SWITCH = None
+MAX_DBM = 22
+
+BATTERY_ADC = 1
+BATTERY_DIVIDER = 2.0
+BATTERY_ENABLE = None
+BATTERY_LEVEL = 1
+
+VEXT = None
+VEXT_LEVEL = 1

@@ -1,0 +1,265 @@
+"""The node's configuration: /suat.json, checked as a whole before anything starts.
+
+    {
+      "board": "heltec_v3",              a file in suat_node/boards
+      "kind": "soil",                    soil | water
+      "region": "IN865",                 IN865 | EU433 | EU868 | RU864
+      "interval_s": 900,                 one sample each, 60..86400
+      "otaa": {"dev_eui": HEX16, "join_eui": HEX16, "app_key": HEX32},
+           or
+      "abp": {"dev_addr": HEX8, "nwk_skey": HEX32, "app_skey": HEX32},
+      "radio": {                         may be left out
+        "dr": 3,                         data rate to begin with, 0..5
+        "adr": true,                     let the network change data rate and power
+        "power_dbm": 14,                 at most; the region's limit holds anyway
+        "frames": 2,                     most frames per wake while older samples wait, 1..8
+        "channel": 0                     pin to one of the region's channels (a site with a one-channel bridge)
+      },
+      "sensors": [                       read in this order
+        {"kind": "capacitive", "at": "probe1", "adc": 26, "power": 22},
+        {"kind": "rs485_soil", "at": "probe2", "uart": 0, "tx": 0, "rx": 1, "address": 1},
+        {"kind": "ds18b20",    "at": "node",   "pin": 5},
+        {"kind": "battery",    "at": "node"}
+      ]
+    }
+
+"at" is where the reading belongs: probe1..probe4, water or node. "power" names a pin that is driven high (or low with
+"power_level": 0) while the sensor is read, "warm_ms" how long before. The options of each kind: OPTIONS below.
+Sends no key into any message.
+"""
+
+import json
+from binascii import unhexlify
+
+REGION_NAMES = ("IN865", "EU433", "EU868", "RU864")
+NEEDED = object()  # marks an option that has no default
+
+_PROBES = ("probe1", "probe2", "probe3", "probe4")
+_PIN = (0, 48)
+_UART = {
+    "uart": ((0, 2), NEEDED),
+    "tx": (_PIN, NEEDED),
+    "rx": (_PIN, NEEDED),
+    "baud": ((1200, 115200), 9600),
+}
+_COMMON = {
+    "power": (_PIN, None),
+    "power_level": ((0, 1), 1),
+    "warm_ms": ((0, 5000), 20),
+}
+
+# kind -> (where it may be, {option: (allowed, default)}); allowed: (low, high) whole number | float | list | tuple of names
+OPTIONS = {
+    "capacitive": (_PROBES, {"adc": (_PIN, NEEDED), "samples": ((1, 63), 9)}),
+    "rs485_soil": (
+        _PROBES,
+        {
+            "address": ((1, 247), 1),
+            "de": (_PIN, None),  # driver enable of the transceiver; None where it switches itself
+            "function": ((3, 4), 3),
+            # [field, register, units per digit]: the map of the common "soil moisture temperature EC" transmitters
+            "registers": (list, [["vwc", 0, 0.001], ["temperature", 1, 0.1], ["ec", 2, 0.001]]),
+            "timeout_ms": ((50, 2000), 300),
+        },
+    ),
+    "ds18b20": (_PROBES + ("water", "node"), {"pin": (_PIN, NEEDED)}),
+    "ultrasonic": (
+        ("water",),
+        {"samples": ((1, 15), 5), "blind_mm": ((0, 1000), 250), "far_mm": ((500, 10000), 4500)},
+    ),
+    "pressure": (
+        ("water",),
+        {
+            "adc": (_PIN, NEEDED),
+            "shunt_ohm": (float, 100.0),
+            "full_m": (float, 5.0),  # depth at 20 mA
+            "samples": ((1, 63), 9),
+        },
+    ),
+    "flow": (
+        ("water",),
+        {
+            "source": (("pin", "pcf8583"), "pin"),
+            "pin": (_PIN, None),
+            "debounce_ms": ((0, 1000), 5),
+            "i2c": ((0, 1), 0),
+            "sda": (_PIN, None),
+            "scl": (_PIN, None),
+            "pulses_per_l": (float, 1.0),
+        },
+    ),
+    "battery": (("node",), {"samples": ((1, 63), 9)}),
+    "logger": (("node",), {"rows": ((1, 64), 16), "timeout_ms": ((50, 5000), 500)}),
+}
+for _kind in ("rs485_soil", "ultrasonic", "logger"):
+    OPTIONS[_kind][1].update(_UART)
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the message says what, where and what is expected."""
+
+
+class Config:
+    """The checked configuration. Keys are bytes; has no repr of its own, so that no key reaches a log."""
+
+    def __init__(self) -> None:
+        self.board = ""
+        self.kind = ""
+        self.region = ""
+        self.interval_s = 900
+        self.otaa = True
+        self.dev_eui = b""
+        self.join_eui = b""
+        self.app_key = b""
+        self.dev_addr = 0
+        self.nwk_skey = b""
+        self.app_skey = b""
+        self.dr = 3
+        self.adr = True
+        self.power_dbm = 14
+        self.frames = 2
+        self.channel = -1  # -1: all
+        self.sensors: list[dict] = []
+
+    def identity(self) -> bytes:
+        """What the counters belong to: other keys begin new counters."""
+        return self.dev_eui + self.join_eui + self.app_key + self.nwk_skey + self.app_skey + b"%08x" % self.dev_addr
+
+
+def load(path: str = "/suat.json") -> Config:
+    """Read and check the file. ConfigError: one line."""
+    try:
+        with open(path) as file:
+            raw = json.load(file)
+    except OSError:
+        raise ConfigError("%s is missing: provision the node" % path)
+    except ValueError:
+        raise ConfigError("%s is not JSON" % path)
+    return check(raw)
+
+
+def check(raw: object) -> Config:
+    """Turn parsed JSON into a Config; the first fault is a ConfigError."""
+    _known(raw, ("board", "kind", "region", "interval_s", "otaa", "abp", "radio", "sensors"), "suat.json")
+    out = Config()
+    out.board = _text(raw, "board", None)
+    out.kind = _text(raw, "kind", ("soil", "water"))
+    out.region = _text(raw, "region", REGION_NAMES, "IN865")
+    out.interval_s = _whole(raw, "interval_s", 60, 86400, 900)
+    _keys(raw, out)
+    radio = raw.get("radio", {})
+    _known(radio, ("dr", "adr", "power_dbm", "frames", "channel"), "radio")
+    out.dr = _whole(radio, "dr", 0, 5, 3, "radio.")
+    out.adr = radio.get("adr", True)
+    if not isinstance(out.adr, bool):
+        raise ConfigError("radio.adr must be true or false")
+    out.power_dbm = _whole(radio, "power_dbm", 0, 22, 14, "radio.")
+    out.frames = _whole(radio, "frames", 1, 8, 2, "radio.")
+    out.channel = _whole(radio, "channel", -1, 2, -1, "radio.")
+    sensors = raw.get("sensors")
+    if not isinstance(sensors, list) or not sensors:
+        raise ConfigError("sensors must be a list with at least one sensor")
+    for i, sensor in enumerate(sensors):
+        out.sensors.append(_sensor(sensor, "sensors[%d]" % i))
+    return out
+
+
+def _keys(raw: dict, out: Config) -> None:
+    if ("otaa" in raw) == ("abp" in raw):
+        raise ConfigError('give the keys in either "otaa" or "abp"')
+    out.otaa = "otaa" in raw
+    if out.otaa:
+        keys = raw["otaa"]
+        _known(keys, ("dev_eui", "join_eui", "app_key"), "otaa")
+        out.dev_eui = _hex(keys, "dev_eui", 8, "otaa.")
+        out.join_eui = _hex(keys, "join_eui", 8, "otaa.")
+        out.app_key = _hex(keys, "app_key", 16, "otaa.")
+    else:
+        keys = raw["abp"]
+        _known(keys, ("dev_addr", "nwk_skey", "app_skey"), "abp")
+        out.dev_addr = int.from_bytes(_hex(keys, "dev_addr", 4, "abp."), "big")
+        out.nwk_skey = _hex(keys, "nwk_skey", 16, "abp.")
+        out.app_skey = _hex(keys, "app_skey", 16, "abp.")
+
+
+def _sensor(raw: object, where: str) -> dict:
+    if not isinstance(raw, dict):
+        raise ConfigError("%s must be a table" % where)
+    kind = raw.get("kind")
+    if kind not in OPTIONS:
+        raise ConfigError("%s.kind: %r is none of %s" % (where, kind, ", ".join(sorted(OPTIONS))))
+    places, options = OPTIONS[kind]
+    at = raw.get("at", places[0] if len(places) == 1 else None)
+    if at not in places:
+        raise ConfigError("%s.at: %r is none of %s" % (where, at, ", ".join(places)))
+    out = {"kind": kind, "at": at}
+    for table in (options, _COMMON):
+        for name in table:
+            allowed, default = table[name]
+            value = raw.get(name, default)
+            if value is NEEDED:
+                raise ConfigError("%s.%s is missing" % (where, name))
+            if name in raw:
+                value = _option(value, allowed, "%s.%s" % (where, name))
+            out[name] = value
+    _known(raw, tuple(out), where)
+    return out
+
+
+def _option(value: object, allowed: object, where: str) -> object:
+    if allowed is float:
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < 1e6:
+            raise ConfigError("%s must be a number above 0, is %r" % (where, value))
+        return float(value)
+    if allowed is list:
+        if not isinstance(value, list) or not value:
+            raise ConfigError("%s must be a list" % where)
+        for row in value:
+            if not isinstance(row, list) or len(row) != 3 or row[0] not in _REGISTER_FIELDS:
+                raise ConfigError("%s: each is [field, register, units per digit], not %r" % (where, row))
+        return value
+    if isinstance(allowed[0], str):
+        if value not in allowed:
+            raise ConfigError("%s: %r is none of %s" % (where, value, ", ".join(allowed)))
+        return value
+    if not isinstance(value, int) or isinstance(value, bool) or not allowed[0] <= value <= allowed[1]:
+        raise ConfigError("%s must be %d..%d, is %r" % (where, allowed[0], allowed[1], value))
+    return value
+
+
+_REGISTER_FIELDS = ("vwc", "permittivity", "temperature", "ec")
+
+
+def _known(raw: object, names: tuple, where: str) -> None:
+    if not isinstance(raw, dict):
+        raise ConfigError("%s must be a table" % where)
+    for name in raw:
+        if name not in names:
+            raise ConfigError("%s: unknown key %r; known: %s" % (where, name, ", ".join(names)))
+
+
+def _text(raw: dict, name: str, allowed: "tuple | None", default: "str | None" = None) -> str:
+    value = raw.get(name, default)
+    if not isinstance(value, str) or not value:
+        raise ConfigError("%s is missing" % name)
+    if allowed is not None and value not in allowed:
+        raise ConfigError("%s: %r is none of %s" % (name, value, ", ".join(allowed)))
+    return value
+
+
+def _whole(raw: dict, name: str, low: int, high: int, default: int, where: str = "") -> int:
+    value = raw.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ConfigError("%s%s must be a whole number %d..%d, is %r" % (where, name, low, high, value))
+    return value
+
+
+def _hex(raw: dict, name: str, size: int, where: str) -> bytes:
+    value = raw.get(name)
+    try:
+        data = unhexlify(value)
+    except (TypeError, ValueError):
+        data = b""
+    if len(data) != size:
+        raise ConfigError("%s%s must be %d hexadecimal digits" % (where, name, 2 * size))
+    return data

@@ -1,0 +1,1 @@
+"""What must survive: counters and samples on flash."""

@@ -1,0 +1,1 @@
+"""The node's side of LoRaWAN 1.0.4 class A."""

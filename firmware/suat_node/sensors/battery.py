@@ -1,0 +1,29 @@
+"""Battery voltage through the board's own divider.
+
+Hardware API: machine.ADC read_u16 (RP2040) or read_uv (ESP32); machine.Pin where the divider is switched.
+"""
+
+import machine
+
+from suat_node import power
+from suat_node.sensors import adc, volts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from suat_node.config import Board
+
+
+def read(sensor: dict, board: "Board") -> "dict[str, int | float]":
+    """{"battery": V}."""
+    if board.BATTERY_ENABLE is None:
+        return {"battery": _volts(sensor, board)}
+    switch = machine.Pin(board.BATTERY_ENABLE, machine.Pin.OUT, value=board.BATTERY_LEVEL)
+    try:
+        power.wait_ms(10)  # the divider's resistance charges the ADC's input
+        return {"battery": _volts(sensor, board)}
+    finally:
+        switch.value(1 - board.BATTERY_LEVEL)
+
+
+def _volts(sensor: dict, board: "Board") -> float:
+    return volts(adc(board.BATTERY_ADC, board), board, sensor["samples"]) * board.BATTERY_DIVIDER

@@ -1,0 +1,28 @@
+"""Capacitive soil moisture probe on an ADC pin: the normalised count, 0 (0 V) to 1 (full scale).
+
+The probe gives less voltage the wetter the soil. What a count means in m3/m3 is the gateway's calibration alone.
+Hardware API: machine.ADC(Pin).read_u16(); on ESP32 ADC(Pin, atten=ADC.ATTN_11DB).
+"""
+
+from suat_node.sensors import NOISY, OUT_OF_RANGE, Fault, adc
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from suat_node.config import Board
+
+# A live probe stays within about 0.8..2.6 V of 3.3 V; beyond these it is unplugged or shorted.
+_LOW, _HIGH = 1300, 64200
+_SPREAD = 6000  # between quartiles: a floating input does this, a probe does not
+
+
+def read(sensor: dict, board: "Board") -> "dict[str, int | float]":
+    """{"count": 0..1}: the median of `samples` readings."""
+    converter = adc(sensor["adc"], board)
+    counts = sorted([converter.read_u16() for _ in range(sensor["samples"])])
+    n = len(counts)
+    middle = counts[n // 2]
+    if not _LOW <= middle <= _HIGH:
+        raise Fault(OUT_OF_RANGE)
+    if counts[n * 3 // 4] - counts[n // 4] > _SPREAD:
+        raise Fault(NOISY)
+    return {"count": middle / 65535}
