@@ -1,0 +1,94 @@
+"""What a source of frames is, and how the station finds one.
+
+Adding a source is one file, `suat/ingest/KIND.py`, whose factory carries `@source("KIND")`: the table `[[ingest]]`
+with that kind in the configuration then opens it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from suat.clock import Scheduler
+from suat.config import did_you_mean
+from suat.errors import UsageError
+from suat.records import Downlink, SendResult, Uplink
+
+# Each frame that comes in is counted as `received` and then as exactly one of the others.
+COUNTERS = ("received", "accepted", "duplicate", "bad_mic", "unknown_device", "old_counter", "malformed")
+
+
+def new_counters() -> dict[str, int]:
+    """The link's counters at zero."""
+    return dict.fromkeys(COUNTERS, 0)
+
+
+def take_counters(counters: dict[str, int]) -> dict[str, int]:
+    """What was counted since the last call, for `records.Batch.counters`; the counters are zero afterwards."""
+    taken = {name: count for name, count in counters.items() if count}
+    for name in taken:
+        counters[name] = 0
+    return taken
+
+
+class Source(Protocol):
+    """Brings uplinks and takes downlinks. All its calls are on the scheduler's thread."""
+
+    name: str  # unique in the station; stands in each `Uplink.source`
+
+    async def start(self) -> None:
+        """Open what it listens to; OSError or SuatError when it can't."""
+
+    async def stop(self) -> None:
+        """Close it; afterwards no uplink comes."""
+
+    def send_downlink(self, downlink: Downlink) -> bool:
+        """Hand a downlink to its gateway; False when there is no way to it. The gateway's verdict comes later."""
+
+
+def _no_verdict(_downlink: Downlink, _result: SendResult) -> None:
+    """For a station that only listens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ingress:
+    """Where a source leaves what it hears: the pipeline's first stage, seen from outside."""
+
+    scheduler: Scheduler
+    on_uplink: Callable[[Uplink], None]
+    on_downlink_result: Callable[[Downlink, SendResult], None] = _no_verdict
+    counters: dict[str, int] = field(default_factory=new_counters)
+
+
+Factory = Callable[[Any, Ingress], Source]
+_factories: dict[str, Factory] = {}
+
+
+def source(kind: str) -> Callable[[Factory], Factory]:
+    """Register the factory of a kind of source: `factory(table of the configuration, ingress)`."""
+
+    def register(factory: Factory) -> Factory:
+        _factories[kind] = factory
+        return factory
+
+    return register
+
+
+def kinds() -> list[str]:
+    """The kinds of sources there are: the files of this folder."""
+    package = importlib.import_module("suat.ingest")
+    return sorted(found.name for found in pkgutil.iter_modules(package.__path__) if found.name != "base")
+
+
+def open_source(table: Any, ingress: Ingress) -> Source:
+    """The source that a table of the configuration asks for, not yet started; UsageError when there is no such kind."""
+    kind = table.kind
+    if kind not in kinds():
+        raise UsageError(
+            f'ingest: there is no kind "{kind}"{did_you_mean(kind, kinds())}; known are {", ".join(kinds())}'
+        )
+    importlib.import_module(f"suat.ingest.{kind}")
+    return _factories[kind](table, ingress)
