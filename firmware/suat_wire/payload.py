@@ -58,6 +58,7 @@ else:
     _Layout = namedtuple("_Layout", ("prefix", "size", "format", "keys", "divisors", "switches"))
 
 PORT_READINGS, PORT_HEALTH = 2, 3
+AGE_MAX = 0x7FFFFFFF  # seconds; a difference of two ages then fits 32 bits
 
 _VERSION = 1 << 5
 _ASKS, _WIDE = 1, 2
@@ -213,8 +214,8 @@ def _parts(samples: "Sequence[Sample]", ack_from: "int | None") -> "Iterable[tup
     """Bytes of each sample in turn, and whether it carries health."""
     before = None
     for record, age, readings in samples:
-        if not 0 <= record <= RECORD_MAX or not 0 <= age <= 0xFFFFFFFF:
-            raise PayloadError("record %r and age %r must fit 32 bits" % (record, age))
+        if not 0 <= record <= RECORD_MAX or not 0 <= age <= AGE_MAX:
+            raise PayloadError("record %r or age %r is out of range" % (record, age))
         if isinstance(readings, (bytes, bytearray)):
             size = len(_layout_at(readings, 0).prefix)
             masks, values = bytes(readings[:size]), bytes(readings[size:])
@@ -305,6 +306,8 @@ def _split(data: bytes, fport: int, near: int) -> "tuple[int | None, list[tuple[
     layout = None
     age, pos = _read_varint(data, pos)
     while True:
+        if not 0 <= age <= AGE_MAX:
+            raise PayloadError("age %d s" % age)
         if layout is not None and data[pos] == 0:
             pos += 1
         else:
@@ -324,8 +327,6 @@ def _split(data: bytes, fport: int, near: int) -> "tuple[int | None, list[tuple[
         step -= gap + 1
         change, pos = _read_varint(data, pos)
         age += -(change >> 1) - 1 if change & 1 else change >> 1
-        if not 0 <= age <= 0xFFFFFFFF:
-            raise PayloadError("age %d s" % age)
     lowest = min(lowest, step)
     if not head & _WIDE:
         record = near + ((record - near + 0x8000) & 0xFFFF) - 0x8000
@@ -344,6 +345,7 @@ def decode(data: bytes, fport: int, near: int = 0) -> "list[Sample]":
 
 
 __all__ = [
+    "AGE_MAX",
     "FAULTS",
     "GROUPS",
     "KINDS",
