@@ -1,0 +1,1 @@
+"""Calibrate, clean and summarise what was kept."""

@@ -1,0 +1,1 @@
+"""Keep: the journal, and what is forwarded out of it."""

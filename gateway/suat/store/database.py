@@ -1,0 +1,157 @@
+"""The journal's file: opened with the durability that is promised, its schema brought up to date.
+
+WAL with synchronous FULL: a commit that returned survives a power cut. A file that another process holds is waited
+for; it is never renamed or replaced.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+
+from suat.errors import SuatError
+
+BUSY_S = 10.0  # how long another process's transaction is waited for
+
+_advice = {
+    sqlite3.SQLITE_FULL: "the disk is full: free some space; nothing is lost meanwhile that was acknowledged",
+    sqlite3.SQLITE_IOERR: "the disk failed: check the card, its fastening and the supply",
+    sqlite3.SQLITE_BUSY: "another process holds it: wait for it, or end it",
+    sqlite3.SQLITE_LOCKED: "another process holds it: wait for it, or end it",
+    sqlite3.SQLITE_READONLY: "it can't be written: check the owner and the mount",
+    sqlite3.SQLITE_CANTOPEN: "it can't be opened: check the path and its owner",
+    sqlite3.SQLITE_CORRUPT: "it is damaged: stop the station and restore a backup",
+    sqlite3.SQLITE_NOTADB: "it is no journal: look at data_dir",
+}
+
+
+class JournalError(SuatError):
+    """The journal could not be read or written; what was asked did not happen and may be tried again."""
+
+    def __init__(self, message: str, *, transient: bool = True) -> None:
+        super().__init__(message)
+        self.transient = transient  # False: trying again is of no use (damage, a fault in the request)
+
+
+def explain(path: Path, error: sqlite3.Error) -> JournalError:
+    """SQLite's error as one of ours: where, what, and what to do."""
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    advice = _advice.get(code)
+    stuck = isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)) or code in (
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+    )
+    return JournalError(f"{path}: {error}{'; ' + advice if advice else ''}", transient=not stuck)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into JournalError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise explain(path, error) from error
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """Create the file if need be (0600 in a 0700 folder), bring its schema up to date; JournalError."""
+    try:
+        _prepare(path)
+    except OSError as error:
+        raise JournalError(f"{path}: {error.strerror}; check data_dir and its owner") from error
+    with explained(path):
+        connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA journal_size_limit = 67108864")
+            migrate(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """A connection that can't write; the file must exist. JournalError."""
+    if not path.exists():
+        raise JournalError(f"{path}: there is no journal yet; start the station, or check data_dir")
+    with explained(path):
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=BUSY_S,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            connection.execute("PRAGMA query_only = ON")
+            version = _version(connection)
+        except BaseException:
+            connection.close()
+            raise
+    if version != len(_migrations()):
+        connection.close()
+        raise JournalError(_foreign(path, version), transient=False)
+    return connection
+
+
+def _prepare(path: Path) -> None:
+    """Folder and file with nobody else's rights, whatever the umask; SQLite gives its side files the file's mode."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.parent.stat().st_uid == os.geteuid():
+        path.parent.chmod(0o700)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    if path.stat().st_uid == os.geteuid():
+        path.chmod(0o600)
+
+
+def _migrations() -> list[str]:
+    """The scripts of `schema/`, in order: `0001_*.sql` makes version 1, and so on without gaps."""
+    files = sorted(
+        (entry for entry in resources.files("suat.store").joinpath("schema").iterdir() if entry.name.endswith(".sql")),
+        key=lambda entry: entry.name,
+    )
+    return [entry.read_text(encoding="utf-8") for entry in files]
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _foreign(path: Path, version: int) -> str:
+    known = len(_migrations())
+    what = "a newer" if version > known else "an older"
+    todo = "update this program" if version > known else "start the station once"
+    return f"{path}: written by {what} version of Suat (schema {version}, this one knows {known}); {todo}"
+
+
+def statements(script: str) -> list[str]:
+    """The single statements of a script (`executescript` would commit halfway)."""
+    bare = re.sub(r"--[^\n]*", "", script)
+    return [statement.strip() for statement in bare.split(";") if statement.strip()]
+
+
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Apply what is missing, each script whole or not at all; two processes at once do it once."""
+    scripts = _migrations()
+    while (version := _version(connection)) < len(scripts):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if _version(connection) == version:
+                for statement in statements(scripts[version]):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {version + 1}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+    if version > len(scripts):
+        raise JournalError(_foreign(path, version), transient=False)

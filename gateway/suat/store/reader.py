@@ -1,0 +1,379 @@
+"""The reading side of the journal: snapshots for the board, the commands and the daemon's other threads.
+
+Each thread gets a connection of its own; WAL lets it read while the writer commits, and it can't write by mistake.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from suat_wire.payload import GROUPS, unpack
+
+from suat.records import DeviceRecord, Probe, SessionUpdate
+from suat.store.channels import BY_FIELD, channel_of
+from suat.store.database import explained, open_reader
+from suat.store.packed import CLEANED, WINDOW, Array, stack, unpack_cleaned
+from suat.store.rows import (
+    Alert,
+    Assignment,
+    Curve,
+    FilterState,
+    LastSeen,
+    Move,
+    OutboxEntry,
+    Reading,
+    SampleRow,
+    Status,
+    WindowRow,
+)
+
+_SAMPLE = (
+    "SELECT s.id, s.registration, s.record, s.time_us, s.body, c.body, s.rssi, s.snr"
+    " FROM sample s LEFT JOIN cleaned c ON c.sample = s.id "
+)
+_UNITS = {(group, field): unit for group, fields in GROUPS for field, _, _, unit in fields}
+_ALWAYS = 1 << 62
+
+
+class Reader:
+    """Everything that can be asked of a journal; JournalError when it can't be read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._mine = threading.local()
+        self._all: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        self._connection()
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._mine, "connection", None)
+        if connection is None:
+            connection = self._mine.connection = open_reader(self.path)
+            with self._lock:
+                self._all.append(connection)
+        return connection
+
+    def close(self) -> None:
+        """Close the connections of all threads; no thread may be reading."""
+        with self._lock:
+            for connection in self._all:
+                connection.close()
+            self._all.clear()
+        self._mine = threading.local()
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Reader]:
+        """What is read inside belongs to one instant of the journal."""
+        connection = self._connection()
+        with explained(self.path):
+            connection.execute("BEGIN")
+            try:
+                yield self
+            finally:
+                connection.execute("COMMIT")
+
+    def _ask(self, query: str, arguments: Sequence[object] = ()) -> list[Any]:
+        with explained(self.path):
+            return self._connection().execute(query, arguments).fetchall()
+
+    def _walk(self, query: str, arguments: Sequence[object] = ()) -> Iterator[Any]:
+        with explained(self.path):
+            yield from self._connection().execute(query, arguments)
+
+    # The registry and the link
+
+    def registry_version(self) -> int:
+        """Grows with every change to devices, places and curves; cheap enough to ask once a second."""
+        return int(self._ask("SELECT value FROM meta WHERE key = 'registry_version'")[0][0])
+
+    def devices(self, *, revoked: bool = True) -> list[DeviceRecord]:
+        """The nodes in the order of their registration, those out of use too unless `revoked` is False."""
+        rows = self._ask(
+            "SELECT d.id, d.name, d.kind, d.dev_eui, d.join_eui, a.paddock, a.water_point, d.probes, d.added_us,"
+            " d.revoked_us, coalesce((SELECT max(record) FROM sample WHERE registration = d.id), 0)"
+            " FROM device d LEFT JOIN assignment a ON a.registration = d.id AND a.since_us ="
+            " (SELECT max(since_us) FROM assignment WHERE registration = d.id) ORDER BY d.id"
+        )
+        return [
+            DeviceRecord(
+                registration=row[0],
+                name=row[1],
+                kind=row[2],
+                dev_eui=row[3],
+                join_eui=row[4],
+                paddock=row[5],
+                water_point=row[6],
+                probes=tuple(Probe(**probe) for probe in json.loads(row[7])),
+                added_us=row[8],
+                revoked_us=row[9],
+                newest_record=row[10],
+            )
+            for row in rows
+            if revoked or row[9] is None
+        ]
+
+    def assignments(self) -> dict[int, list[Assignment]]:
+        """Where each node stood since when, oldest first."""
+        found: dict[int, list[Assignment]] = {}
+        for registration, *place in self._ask(
+            "SELECT registration, since_us, paddock, water_point FROM assignment ORDER BY registration, since_us"
+        ):
+            found.setdefault(registration, []).append(Assignment(*place))
+        return found
+
+    def sessions(self) -> list[SessionUpdate]:
+        """Keys and counters of every node in use, the pending session after the one that is valid."""
+        rows = self._ask(
+            "SELECT s.registration, s.fcnt_up, s.fcnt_down, s.pending = 1, s.dev_addr, s.nwk_skey, s.app_skey,"
+            " d.dev_nonce, d.join_nonce FROM session s JOIN device d ON d.id = s.registration"
+            " ORDER BY s.registration, s.pending"
+        )
+        return [SessionUpdate(*row[:3], bool(row[3]), *row[4:]) for row in rows]
+
+    def nonces(self) -> dict[int, tuple[int, int]]:
+        """(lowest DevNonce still allowed, last JoinNonce given) of each node."""
+        return {row[0]: (row[1], row[2]) for row in self._ask("SELECT id, dev_nonce, join_nonce FROM device")}
+
+    def newest_records(self) -> dict[int, int]:
+        """The highest record number kept of each node that sent any."""
+        rows = self._ask("SELECT d.id, (SELECT max(record) FROM sample WHERE registration = d.id) FROM device d")
+        return {registration: record for registration, record in rows if record is not None}
+
+    def counters(self) -> dict[str, int]:
+        """The link's counters since the journal began."""
+        return dict(self._ask("SELECT name, value FROM counter"))
+
+    def curves(self) -> dict[tuple[int, str], Curve]:
+        """The newest calibration of each probe, by (registration, group)."""
+        rows = self._ask("SELECT registration, grp, coefficients, residual, made_us FROM curve ORDER BY id")
+        return {(row[0], row[1]): Curve(row[0], row[1], tuple(json.loads(row[2])), row[3], row[4]) for row in rows}
+
+    # Readings
+
+    def samples(
+        self, registration: int | None = None, since_us: int = 0, until_us: int = _ALWAYS
+    ) -> Iterator[SampleRow]:
+        """Kept samples of one node or all with since_us <= time < until_us, by (time, record)."""
+        if registration is None:
+            where, arguments = "WHERE s.time_us >= ? AND s.time_us < ?", (since_us, until_us)
+        else:
+            where = "WHERE s.registration = ? AND s.time_us >= ? AND s.time_us < ?"
+            arguments = (registration, since_us, until_us)  # type: ignore[assignment]
+        query = f"{_SAMPLE}{where} ORDER BY s.time_us, s.record, s.registration"
+        return map(SampleRow._make, self._walk(query, arguments))
+
+    def uncleaned(self) -> dict[int, int]:
+        """Oldest time of a sample that has no cleaned values yet, by registration."""
+        return dict(
+            self._ask(
+                "SELECT s.registration, min(s.time_us) FROM sample s LEFT JOIN cleaned c ON c.sample = s.id"
+                " WHERE c.sample IS NULL GROUP BY s.registration"
+            )
+        )
+
+    def readings(
+        self, registration: int | None = None, since_us: int = 0, until_us: int = _ALWAYS
+    ) -> Iterator[Reading]:
+        """Every channel of every sample, raw and cleaned, by time: what `suat readings` prints."""
+        for sample in self.samples(registration, since_us, until_us):
+            yield from readings_of(sample)
+
+    def latest(self, registration: int) -> list[Reading]:
+        """The readings of a node's newest sample."""
+        rows = self._ask(f"{_SAMPLE}WHERE s.registration = ? ORDER BY s.time_us DESC LIMIT 1", (registration,))
+        return [reading for row in rows for reading in readings_of(SampleRow._make(row))]
+
+    def last_seen(self, registration: int, until_us: int = _ALWAYS) -> LastSeen | None:
+        """The newest sample of a node taken before `until_us`, None before its first."""
+        rows = self._ask(
+            "SELECT time_us, received_us, record, rssi, snr FROM sample"
+            " WHERE registration = ? AND time_us < ? ORDER BY time_us DESC LIMIT 1",
+            (registration, until_us),
+        )
+        return LastSeen(*rows[0]) if rows else None
+
+    def series(
+        self, registration: int, group: str, channel: str, since_us: int = 0, until_us: int = _ALWAYS
+    ) -> tuple[Array, Array, Array]:
+        """(time [us, int64], cleaned value [NaN while unusable], flags) of one channel, by time."""
+        code = channel_of(group, channel).code
+        rows = self._ask(
+            "SELECT s.time_us, c.body FROM sample s JOIN cleaned c ON c.sample = s.id"
+            " WHERE s.registration = ? AND s.time_us >= ? AND s.time_us < ? ORDER BY s.time_us, s.record",
+            (registration, since_us, until_us),
+        )
+        times = np.fromiter((row[0] for row in rows), np.int64, len(rows))
+        entries, origin = stack([row[1] for row in rows], CLEANED)
+        mine = entries["code"] == code
+        chosen = entries[mine]
+        return times[origin[mine]], chosen["value"].copy(), chosen["flags"].copy()
+
+    # Windows
+
+    def windows(
+        self, registration: int, group: str, channel: str, width_s: int, since_us: int = 0, until_us: int = _ALWAYS
+    ) -> tuple[Array, Array]:
+        """(start [us, int64], fields n, min, max, mean, last, median) of windows with since_us <= start < until_us."""
+        code = channel_of(group, channel).code
+        rows = self._ask(
+            "SELECT start_us, body FROM window WHERE registration = ? AND width_s = ? AND start_us >= ?"
+            " AND start_us < ? ORDER BY start_us",
+            (registration, width_s, since_us, until_us),
+        )
+        starts = np.fromiter((row[0] for row in rows), np.int64, len(rows))
+        entries, origin = stack([row[1] for row in rows], WINDOW)
+        mine = entries["code"] == code
+        return starts[origin[mine]], entries[mine].copy()
+
+    # People and decisions
+
+    def moves(self, until_us: int = _ALWAYS) -> list[Move]:
+        """Where the herds were led up to and at `until_us`, oldest first."""
+        rows = self._ask("SELECT herd, paddock, at_us FROM move WHERE at_us <= ? ORDER BY at_us, id", (until_us,))
+        return [Move(*row) for row in rows]
+
+    def statuses(self, kind: str, subject: str, since_us: int = 0, until_us: int = _ALWAYS) -> list[Status]:
+        """Published decisions of one subject, oldest first."""
+        rows = self._ask(
+            "SELECT at_us, kind, subject, status, body FROM status"
+            " WHERE kind = ? AND subject = ? AND at_us >= ? AND at_us < ? ORDER BY at_us",
+            (kind, subject, since_us, until_us),
+        )
+        return [_status(row) for row in rows]
+
+    def last_statuses(self, kind: str) -> dict[str, Status]:
+        """The newest decision of each subject of a kind."""
+        rows = self._ask(
+            "SELECT max(at_us), kind, subject, status, body FROM status WHERE kind = ? GROUP BY subject", (kind,)
+        )
+        return {row[2]: _status(row) for row in rows}
+
+    def alerts(self, since_us: int = 0, *, open_only: bool = False) -> list[Alert]:
+        """Alerts raised since `since_us`, oldest first."""
+        rows = self._ask(
+            "SELECT at_us, subject, kind, level, body, cleared_us FROM alert"
+            f" WHERE at_us >= ? {'AND cleared_us IS NULL' if open_only else ''} ORDER BY at_us, id",
+            (since_us,),
+        )
+        return [_alert(row) for row in rows]
+
+    # What the stages behind the journal need
+
+    def filter_state(self, registration: int, before_us: int = _ALWAYS) -> FilterState | None:
+        """The newest kept state of a node's filters from before `before_us`."""
+        rows = self._ask(
+            "SELECT registration, time_us, record, body FROM filter_state WHERE registration = ? AND time_us < ?"
+            " ORDER BY time_us DESC LIMIT 1",
+            (registration, before_us),
+        )
+        return FilterState(*rows[0]) if rows else None
+
+    def filter_state_times(self, registration: int) -> list[int]:
+        """When the kept states of a node's filters are of, oldest first."""
+        return [
+            row[0]
+            for row in self._ask(
+                "SELECT time_us FROM filter_state WHERE registration = ? ORDER BY time_us", (registration,)
+            )
+        ]
+
+    def sink_position(self, name: str) -> tuple[int, int] | None:
+        """(position, row) of a sink, None when it is unknown."""
+        rows = self._ask("SELECT position, row FROM sink WHERE name = ?", (name,))
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def outbox(self, after: int, limit: int, kind: str | None = None) -> list[OutboxEntry]:
+        """The next entries after number `after`."""
+        rows = self._ask(
+            "SELECT seq, kind, registration, first, last FROM outbox WHERE seq > ? AND (? IS NULL OR kind = ?)"
+            " ORDER BY seq LIMIT ?",
+            (after, kind, kind, limit),
+        )
+        return [OutboxEntry(*row) for row in rows]
+
+    def outbox_backlog(self, after: int) -> int:
+        """How many entries a sink at number `after` has not been told."""
+        return int(self._ask("SELECT count(*) FROM outbox WHERE seq > ?", (after,))[0][0])
+
+    def samples_of(self, entry: OutboxEntry, after_row: int, limit: int) -> list[SampleRow]:
+        """Cleaned samples of an outbox entry, those up to id `after_row` left out."""
+        return [SampleRow._make(row) for row in self._entry(_SAMPLE, "s.", entry, after_row, limit)]
+
+    def windows_of(self, entry: OutboxEntry, after_row: int, limit: int) -> list[tuple[int, WindowRow]]:
+        """(id, window) of an outbox entry."""
+        query = "SELECT id, registration, width_s, start_us, body FROM window "
+        return [(row[0], WindowRow(*row[1:])) for row in self._entry(query, "", entry, after_row, limit)]
+
+    def statuses_of(self, entry: OutboxEntry, after_row: int, limit: int) -> list[tuple[int, Status]]:
+        """(id, status) of an outbox entry."""
+        query = "SELECT id, at_us, kind, subject, status, body FROM status "
+        rows = self._entry(query, "", entry, after_row, limit)
+        return [(row[0], _status(row[1:])) for row in rows]
+
+    def alerts_of(self, entry: OutboxEntry, after_row: int, limit: int) -> list[tuple[int, Alert]]:
+        """(id, alert) of an outbox entry."""
+        query = "SELECT id, at_us, subject, kind, level, body, cleared_us FROM alert "
+        rows = self._entry(query, "", entry, after_row, limit)
+        return [(row[0], _alert(row[1:])) for row in rows]
+
+    def _entry(self, query: str, table: str, entry: OutboxEntry, after_row: int, limit: int) -> list[Any]:
+        where = f"WHERE {table}id BETWEEN ? AND ?" + (f" AND {table}registration = ?" if entry.registration else "")
+        arguments = [max(entry.first, after_row + 1), entry.last, *([entry.registration] if entry.registration else [])]
+        return self._ask(f"{query}{where} ORDER BY {table}id LIMIT ?", (*arguments, limit))
+
+    def dead_letters(self, sink: str | None = None) -> list[tuple[int, str, int, str, str]]:
+        """(id, sink, time, line, reason) of what was set aside."""
+        return self._ask(
+            "SELECT id, sink, at_us, line, reason FROM dead_letter WHERE ? IS NULL OR sink = ? ORDER BY id",
+            (sink, sink),
+        )
+
+
+def _status(row: Sequence[Any]) -> Status:
+    return Status(row[0], row[1], row[2], row[3], json.loads(row[4]))
+
+
+def _alert(row: Sequence[Any]) -> Alert:
+    return Alert(row[0], row[1], row[2], row[3], json.loads(row[4]), row[5])
+
+
+def readings_of(sample: SampleRow) -> Iterator[Reading]:
+    """The readings of one sample, in the order they have on air."""
+    cleaned = {entry.code: entry for entry in unpack_cleaned(sample.cleaned)} if sample.cleaned else {}
+    sent = unpack(sample.body)
+    for (group, field), raw in sent.items():
+        channel = BY_FIELD.get((group, field))
+        if channel is None or field != next(name for name in channel.fields if (group, name) in sent):
+            name, unit, value, flags = field, _UNITS[group, field], float(raw), 0
+        else:
+            entry = cleaned.get(channel.code)
+            name, unit = channel.name, channel.unit
+            value = math.nan if entry is None else entry.value
+            flags = 0 if entry is None else entry.flags
+        yield Reading(
+            sample.registration,
+            sample.record,
+            sample.time_us,
+            group,
+            name,
+            unit,
+            None if math.isnan(value) else value,
+            field,
+            raw,
+            flags,
+        )

@@ -1,0 +1,135 @@
+"""What the journal gives and takes beside the link's own records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+
+class Reading(NamedTuple):
+    """One channel of one sample: as sent, and as it stands after cleaning."""
+
+    registration: int
+    record: int
+    time_us: int
+    group: str  # "probe1" .. "probe4", "water", "node", "health"
+    channel: str  # the cleaned quantity ("moisture"), or the field on air where nothing is cleaned ("fault")
+    unit: str
+    value: float | None  # None while unusable, or not yet cleaned
+    field: str  # the field on air ("vwc", "permittivity", "count" ...)
+    raw: float
+    flags: int
+
+
+class SampleRow(NamedTuple):
+    """A kept sample with its cleaned body, None while it was not cleaned yet."""
+
+    id: int
+    registration: int
+    record: int
+    time_us: int
+    body: bytes
+    cleaned: bytes | None
+    rssi: float | None
+    snr: float | None
+
+
+class WindowRow(NamedTuple):
+    """The summaries of one node over one window (`store/packed.py`)."""
+
+    registration: int
+    width_s: int
+    start_us: int
+    body: bytes
+
+
+class LastSeen(NamedTuple):
+    """The newest sample of a node: when it was taken, when and how well it was heard."""
+
+    time_us: int
+    received_us: int
+    record: int
+    rssi: float | None
+    snr: float | None
+
+
+class Assignment(NamedTuple):
+    """Where a node stands from `since_us` on."""
+
+    since_us: int
+    paddock: str | None
+    water_point: str | None
+
+
+class Move(NamedTuple):
+    """A herd was led to a paddock."""
+
+    herd: str
+    paddock: str
+    at_us: int
+
+
+class Status(NamedTuple):
+    """A decision as it was published: `body` is the subject's object in `suat status --json`."""
+
+    at_us: int
+    kind: str  # "paddock", "water_point" or "station"
+    subject: str
+    status: str
+    body: dict[str, Any]
+
+
+class Alert(NamedTuple):
+    """Something that people must be told; `cleared_us` None while it lasts."""
+
+    at_us: int
+    subject: str
+    kind: str
+    level: str
+    body: dict[str, Any]
+    cleared_us: int | None = None
+
+
+class Curve(NamedTuple):
+    """A probe's calibration: moisture = sum(c[i] * count**i) [m3/m3]."""
+
+    registration: int
+    group: str
+    coefficients: tuple[float, ...]
+    residual: float | None
+    made_us: int
+
+
+class OutboxEntry(NamedTuple):
+    """Row ids that a sink must be told."""
+
+    seq: int
+    kind: str
+    registration: int | None
+    first: int
+    last: int
+
+
+class FilterState(NamedTuple):
+    """The filters of one node after its samples up to (time_us, record)."""
+
+    registration: int
+    time_us: int
+    record: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What one transaction writes of derived rows; the sinks are told in the same transaction.
+
+    `of` set: all of `cleaned` belongs to that node, and the outbox names it instead of each row (a refiltering).
+    """
+
+    cleaned: list[tuple[int, bytes]] = field(default_factory=list)  # (sample id, body), rising ids unless `of`
+    of: int | None = None
+    windows: list[WindowRow] = field(default_factory=list)
+    statuses: list[Status] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
+    states: list[FilterState] = field(default_factory=list)
+    positions: dict[str, tuple[int, int]] = field(default_factory=dict)  # sink -> (position, row)
