@@ -134,15 +134,13 @@ class Admission:
         """A genuine, new frame: its counter counts from now on, whatever its payload holds."""
         session.fcnt_up = fcnt + 1
         session.answered_repeats = 0
-        first = session.pending
-        if first:
+        if session.pending:
             self._devices.promote(session)
         copies = best_first(heard)
         session.device.history.add(fcnt, copies[0].snr)
         ack_from, rows, commands, readable = _open(session, frame, fcnt, heard[0].received_us)
         reply = self._downlinks.reserve(session, frame, commands, copies, heard[0].received_us, ack_from is not None)
-        update = session.whole() if first else session.counters()
-        admitted = _admitted(session.device, update, fcnt, heard[0], copies[0], rows, ack_from, reply)
+        admitted = _admitted(session.device, session.update(), fcnt, heard[0], copies[0], rows, ack_from, reply)
         return "accepted" if readable else "malformed", admitted
 
     def _repeated(self, session: Session, frame: lorawan.DataFrame, fcnt: int, heard: list[Uplink]) -> Admitted | None:
@@ -156,7 +154,7 @@ class Admission:
         if reply is None:
             return None
         session.answered_repeats += 1
-        return _admitted(session.device, session.counters(), fcnt, heard[0], copies[0], rows, ack_from, reply)
+        return _admitted(session.device, session.update(), fcnt, heard[0], copies[0], rows, ack_from, reply)
 
     def _log_refusal(self, outcome: str, uplink: Uplink) -> None:
         """One line a minute for each kind of refusal, with how many there were since."""

@@ -31,6 +31,7 @@ class Session:
         "nwk",
         "nwk_skey",
         "pending",
+        "unsaved",
     )
 
     def __init__(
@@ -52,17 +53,21 @@ class Session:
         self.fcnt_up = fcnt_up  # next expected, 32 bits
         self.fcnt_down = fcnt_down  # next to use, 32 bits
         self.pending = pending  # joined, but not yet used by the node
+        self.unsaved = False  # a transaction that carried it failed: the next one carries all of it
         self.answered_repeats = 0  # of the last uplink
 
     def __repr__(self) -> str:
         return f"Session({self.device.name}, {self.dev_addr:08x}, up {self.fcnt_up}, down {self.fcnt_down})"
 
-    def counters(self) -> SessionUpdate:
-        """The counters alone, for the transaction of a frame."""
+    def update(self) -> SessionUpdate:
+        """What the transaction of a frame must write: the counters alone, unless there is more to tell."""
+        if self.unsaved:
+            return self.whole()
         return SessionUpdate(self.device.registration, self.fcnt_up, self.fcnt_down)
 
     def whole(self) -> SessionUpdate:
         """Everything, for the transaction of a join or of the first frame after it."""
+        self.unsaved = False
         return SessionUpdate(
             self.device.registration,
             self.fcnt_up,
@@ -159,6 +164,7 @@ class Devices:
         if device.session is not None:
             self._forget(device.session)
         session.pending = False
+        session.unsaved = True
         device.session = session
         device.joining = None
         device.history.clear()

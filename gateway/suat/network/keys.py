@@ -1,8 +1,7 @@
 """Root keys (OTAA AppKey), in a file of their own: `data_dir/keys.json`, 0600.
 
 Session keys lie in the journal, since they change with each join and belong to the same transaction. The file also
-remembers the SHA-256 of each key that was ever given to a device: a key used twice would let recorded frames of the
-first device count as frames of the second.
+remembers the SHA-256 of each key that was ever given to a node, so that none is given twice.
 """
 
 from __future__ import annotations
@@ -23,90 +22,100 @@ log = logging.getLogger(__name__)
 NAME = "keys.json"
 
 
+class HeldKeys:
+    """The key file's content, while one command changes it; nothing is kept before `save`."""
+
+    def __init__(self, path: Path, app_keys: dict[str, bytes], used: set[str]) -> None:
+        self._path = path
+        self._app_keys = app_keys
+        self._used = used
+
+    def __repr__(self) -> str:
+        return f"HeldKeys({self._path})"
+
+    def copy(self) -> HeldKeys:
+        """The content as it is now, to go back to."""
+        return HeldKeys(self._path, dict(self._app_keys), set(self._used))
+
+    def app_keys(self) -> dict[str, bytes]:
+        """AppKey by DevEUI (16 hex digits, lower case)."""
+        return dict(self._app_keys)
+
+    def was_used(self, key: bytes) -> bool:
+        """Whether this key was ever given to a node of this station."""
+        return _fingerprint(key) in self._used
+
+    def add(self, dev_eui: str, app_key: bytes | None, used: Iterable[bytes]) -> None:
+        """Hold the AppKey of a node (None: it never joins), and remember all keys in `used`."""
+        self._app_keys.pop(dev_eui, None)
+        if app_key is not None:
+            self._app_keys[dev_eui] = app_key
+        self._used |= {_fingerprint(key) for key in used}
+
+    def remove(self, dev_eui: str) -> None:
+        """Forget the AppKey of a node; its fingerprint stays."""
+        self._app_keys.pop(dev_eui, None)
+
+    def save(self) -> None:
+        """Whole and durable, or not at all: a power cut leaves the old file or the new one. SuatError."""
+        text = json.dumps(
+            {"app_keys": {eui: key.hex() for eui, key in sorted(self._app_keys.items())}, "used": sorted(self._used)},
+            indent=1,
+        )
+        fresh = self._path.with_suffix(".new")
+        try:
+            fresh.unlink(missing_ok=True)
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(descriptor)
+            fresh.replace(self._path)
+            _sync_dir(self._path.parent)
+        except OSError as error:
+            raise SuatError(f"{self._path}: can't be written: {error.strerror}") from error
+
+
 class RootKeys:
-    """The key file of a station. Read and written as a whole; a change is a new file put in the place of the old."""
+    """The key file of a station."""
 
     def __init__(self, data_dir: Path) -> None:
-        self._dir = data_dir
         self._path = data_dir / NAME
 
     def __repr__(self) -> str:
         return f"RootKeys({self._path})"
 
-    def app_keys(self) -> dict[str, bytes]:
-        """AppKey by DevEUI (16 hex digits, lower case)."""
-        return self._read()[0]
-
-    def was_used(self, key: bytes) -> bool:
-        """Whether this key was ever given to a device of this station."""
-        return _fingerprint(key) in self._read()[1]
-
-    def add(self, dev_eui: str, app_key: bytes | None, used: Iterable[bytes]) -> None:
-        """Keep the AppKey of a device (None: it has none) and remember all keys in `used`."""
-        with self._locked():
-            app_keys, fingerprints = self._read()
-            app_keys.pop(dev_eui, None)
-            if app_key is not None:
-                app_keys[dev_eui] = app_key
-            self._write(app_keys, fingerprints | {_fingerprint(key) for key in used})
-
-    def remove(self, dev_eui: str) -> None:
-        """Forget the AppKey of a device; its fingerprint stays."""
-        with self._locked():
-            app_keys, fingerprints = self._read()
-            if app_keys.pop(dev_eui, None) is not None:
-                self._write(app_keys, fingerprints)
-
-    def _read(self) -> tuple[dict[str, bytes], set[str]]:
+    def read(self) -> HeldKeys:
+        """What the file holds; SuatError when it can't be read or is damaged."""
         try:
             mode = self._path.stat().st_mode
             content = json.loads(self._path.read_bytes())
             app_keys = {str(eui): bytes.fromhex(key) for eui, key in content["app_keys"].items()}
-            fingerprints = {str(print_) for print_ in content["used"]}
+            used = {str(fingerprint) for fingerprint in content["used"]}
         except FileNotFoundError:
-            return {}, set()
+            return HeldKeys(self._path, {}, set())
         except OSError as error:
-            raise SuatError(f"{self._path}: {error.strerror}; the daemon's user must own it") from error
+            raise SuatError(f"{self._path}: {error.strerror}; the station's own user must own it") from error
         except (ValueError, KeyError, TypeError, AttributeError):
             # `from None`: the cause would carry the file's content into a traceback.
-            raise SuatError(f"{self._path}: damaged; restore it from a backup, or add the nodes anew") from None
+            raise SuatError(f"{self._path}: damaged; restore it from a backup, or register the nodes anew") from None
         if mode & 0o077:
-            log.warning(
-                "%s could be read by others (mode %o); closed now, change the keys in it", self._path, mode & 0o777
-            )
+            log.warning("%s could be read by others (mode %o): closed now, change its keys", self._path, mode & 0o777)
             self._path.chmod(0o600)
-        return app_keys, fingerprints
-
-    def _write(self, app_keys: dict[str, bytes], fingerprints: set[str]) -> None:
-        """Whole and durable, or not at all: a power cut leaves the old file or the new one."""
-        text = json.dumps(
-            {"app_keys": {eui: key.hex() for eui, key in sorted(app_keys.items())}, "used": sorted(fingerprints)},
-            indent=1,
-        )
-        fresh = self._path.with_suffix(".new")
-        try:
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                os.fchmod(descriptor, 0o600)
-                file.write(text)
-                file.flush()
-                os.fsync(descriptor)
-            fresh.replace(self._path)
-            _sync_dir(self._dir)
-        except OSError as error:
-            raise SuatError(f"{self._path}: can't be written: {error.strerror}") from error
+        return HeldKeys(self._path, app_keys, used)
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """One command at a time changes the file."""
+    def changing(self) -> Iterator[HeldKeys]:
+        """The content, for one command at a time to change and `save`."""
+        folder = self._path.parent
         try:
-            self._dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self._dir, os.O_RDONLY)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(folder, os.O_RDONLY)
         except OSError as error:
-            raise SuatError(f"{self._dir}: {error.strerror}; it must be a folder that you may write to") from error
+            raise SuatError(f"{folder}: {error.strerror}; it must be a folder that you may write to") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
+            yield self.read()
         finally:
             os.close(descriptor)
 

@@ -1,0 +1,164 @@
+"""What admission costs: UDP datagram bytes -> PUSH_ACK -> judged -> `Admitted`, on one core, step by step.
+
+    python gateway/bench/admit.py [--frames 20000] [--nodes 200] [--json]
+
+The frames are a soil node's usual ones (4 probes, battery) of as many nodes, one frame a datagram, made beforehand.
+No socket and no disk: `bench/gateway` measures the whole way. The steps are measured one by one on the same frames;
+what they leave of the whole is the calls between them and the records that carry the result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from binascii import b2a_base64
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from suat.clock import VirtualScheduler
+from suat.ingest.base import Ingress
+from suat.ingest.semtech_udp import SemtechUdp, _uplink
+from suat.network.admit import Admission
+from suat.network.devices import Devices
+from suat.network.downlink import Downlinks
+from suat.network.join import Joins
+from suat.records import Admitted, DeviceRecord, SessionUpdate
+from suat_wire import lorawan, payload
+from suat_wire.region import REGIONS
+
+START_US = 1_780_000_000_000_000
+GATEWAY = bytes.fromhex("a84041ffff1ee2b4")
+
+
+def _key(number: int, salt: int) -> bytes:
+    return bytes((number * 7 + salt * 31 + i * 13) % 256 for i in range(16))
+
+
+def registry(nodes: int) -> Devices:
+    """Nodes activated by personalisation, DevAddr 1..nodes."""
+    devices = Devices()
+    devices.load(
+        [
+            DeviceRecord(n, f"node-{n}", "soil", f"{n:016x}", None, "jailau-1", None, (), START_US)
+            for n in range(1, nodes + 1)
+        ],
+        [SessionUpdate(n, 0, 0, False, n, _key(n, 1), _key(n, 2)) for n in range(1, nodes + 1)],
+        {},
+    )
+    return devices
+
+
+def readings() -> dict[tuple[str, str], float | int]:
+    """A soil node's usual sample: 4 probes with moisture, temperature and EC, and the battery."""
+    values: dict[tuple[str, str], float | int] = {("node", "battery"): 3.3}
+    for probe in range(1, 5):
+        values |= {
+            (f"probe{probe}", "vwc"): 0.2 + probe / 100,
+            (f"probe{probe}", "temperature"): 12.5,
+            (f"probe{probe}", "ec"): 0.4,
+        }
+    return values
+
+
+def datagrams(devices: Devices, frames: int) -> list[bytes]:
+    """PUSH_DATA packets, one frame each, the nodes in turn."""
+    values = readings()
+    sessions = [devices.by_addr[addr][0] for addr in sorted(devices.by_addr)]
+    out = []
+    for number in range(frames):
+        session = sessions[number % len(sessions)]
+        fcnt = number // len(sessions)
+        data, fport = payload.encode([payload.Sample(fcnt, 0, values)], 51)
+        phy = lorawan.seal(session.nwk, session.app, lorawan.UNCONFIRMED_UP, session.dev_addr, fcnt, fport, data)
+        entry = {
+            "tmst": number * 100 % 2**32,
+            "chan": 0,
+            "rfch": 0,
+            "freq": 865.0625,
+            "stat": 1,
+            "modu": "LORA",
+            "datr": "SF9BW125",
+            "codr": "4/5",
+            "lsnr": 7.25,
+            "rssi": -96,
+            "size": len(phy),
+            "data": b2a_base64(phy, newline=False).decode(),
+        }
+        out.append(b"\x02" + (number & 0xFFFF).to_bytes(2, "big") + b"\x00" + GATEWAY + orjson.dumps({"rxpk": [entry]}))
+    return out
+
+
+def whole(packets: list[bytes], nodes: int, rate: int) -> tuple[float, int]:
+    """(us a frame, frames admitted) of the whole way, the frames coming at `rate` a second of virtual time."""
+    scheduler = VirtualScheduler(START_US)
+    admitted: list[Admitted] = []
+    devices = registry(nodes)
+    region = REGIONS["IN865"]
+    downlinks = Downlinks(scheduler, region, lambda _downlink: True)
+    admission = Admission(scheduler, devices, Joins(devices, region), downlinks, admitted.append)
+    ingress = Ingress(scheduler, admission.receive, downlinks.on_result, admission.counters)
+    source = SemtechUdp(ingress, send=lambda _data, _address: None)
+    address = ("127.0.0.1", 40000)
+    chunk = max(rate // 100, 1)
+    started = time.perf_counter()
+    for first in range(0, len(packets), chunk):
+        for packet in packets[first : first + chunk]:
+            source.datagram_received(packet, address)
+        scheduler.run_until((first + chunk) / rate)
+    scheduler.run_until(scheduler.monotonic() + 1)
+    elapsed = time.perf_counter() - started
+    return elapsed / len(packets) * 1e6, len(admitted)
+
+
+def _cost(call: Callable[[Any], Any], items: list[Any]) -> float:
+    """us a call, the best of three rounds."""
+    best = float("inf")
+    for _ in range(3):
+        started = time.perf_counter()
+        for item in items:
+            call(item)
+        best = min(best, time.perf_counter() - started)
+    return best / len(items) * 1e6
+
+
+def steps(packets: list[bytes], nodes: int) -> dict[str, float]:
+    """us a frame of each step alone."""
+    devices = registry(nodes)
+    entries = [orjson.loads(packet[12:])["rxpk"][0] for packet in packets]
+    uplinks = [_uplink(entry, GATEWAY.hex(), "semtech_udp", START_US) for entry in entries]
+    frames = [lorawan.parse_data(uplink.phy) for uplink in uplinks]
+    judged = [(devices.by_addr[f.dev_addr][0], f, i // nodes) for i, f in enumerate(frames)]
+    opened = [lorawan.open_payload(s.nwk, s.app, f, n) for s, f, n in judged]
+    return {
+        "JSON": _cost(lambda packet: orjson.loads(packet[12:]), packets),
+        "rxpk -> Uplink": _cost(lambda entry: _uplink(entry, GATEWAY.hex(), "semtech_udp", START_US), entries),
+        "parse_data": _cost(lambda uplink: lorawan.parse_data(uplink.phy), uplinks),
+        "MIC": _cost(lambda item: lorawan.mic_ok(item[0].nwk, item[1], item[2]), judged),
+        "decrypt": _cost(lambda item: lorawan.open_payload(item[0].nwk, item[0].app, item[1], item[2]), judged),
+        "split payload": _cost(lambda data: payload.split(data, 2, 0), opened),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Cost of admission, a frame")
+    parser.add_argument("--frames", type=int, default=20_000)
+    parser.add_argument("--nodes", type=int, default=200)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    packets = datagrams(registry(options.nodes), options.frames)
+    best, kept = min(whole(packets, options.nodes, 10_000) for _ in range(3))
+    result = {"us_a_frame": round(best, 2), "frames_s": round(1e6 / best), "admitted": kept, "of": len(packets)}
+    parts = {name: round(cost, 2) for name, cost in steps(packets, options.nodes).items()}
+    if options.json:
+        print(json.dumps(result | {"steps_us": parts}))
+        return
+    print(f"{best:.1f} us a frame, {1e6 / best:,.0f} frames/s; {kept} of {len(packets)} admitted")
+    for name, cost in parts.items():
+        print(f"  {name:16} {cost:6.2f} us")
+    print(f"  {'the rest':16} {best - sum(parts.values()):6.2f} us")
+
+
+if __name__ == "__main__":
+    main()

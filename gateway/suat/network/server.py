@@ -1,0 +1,96 @@
+"""The network server as the pipeline sees it: frames in, admitted frames out, answers after the commit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from suat_wire.region import REGIONS
+
+from suat.clock import Scheduler
+from suat.ingest.base import new_counters
+from suat.network.admit import Admission
+from suat.network.devices import Devices
+from suat.network.downlink import Downlinks
+from suat.network.join import Joins
+from suat.network.keys import RootKeys
+from suat.records import Admitted, Batch, Committed, Downlink, SendResult, Uplink
+from suat.store.reader import Reader
+
+log = logging.getLogger(__name__)
+
+
+class NetworkServer:
+    """One site's network server. All calls are on the scheduler's thread.
+
+    `on_admitted` gets each frame that is to be kept; `send` hands a downlink to the source named in it, False when
+    there is no way. The pipeline then calls `committed` or `failed` with the batch that carried the frames.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        region: str,
+        reader: Reader,
+        keys: RootKeys,
+        on_admitted: Callable[[Admitted], None],
+        send: Callable[[Downlink], bool],
+        *,
+        counters: dict[str, int] | None = None,
+        extra_channels_hz: tuple[int, ...] = (),
+        adr: bool = False,
+    ) -> None:
+        plan = REGIONS[region]
+        self.counters = new_counters() if counters is None else counters
+        self.devices = Devices()
+        self.downlinks = Downlinks(scheduler, plan, send, adr=adr, extra_channels=len(extra_channels_hz))
+        self._admission = Admission(
+            scheduler,
+            self.devices,
+            Joins(self.devices, plan, extra_channels_hz),
+            self.downlinks,
+            on_admitted,
+            self.counters,
+        )
+        self._reader = reader
+        self._keys = keys
+        self._version = -1
+        self.refresh()
+
+    def receive(self, uplink: Uplink) -> None:
+        """One copy of a frame, from any source."""
+        self._admission.receive(uplink)
+
+    def downlink_result(self, downlink: Downlink, result: SendResult) -> None:
+        """A gateway's verdict on a downlink."""
+        self.downlinks.on_result(downlink, result)
+
+    def committed(self, batch: Batch, committed: Committed) -> None:
+        """The batch is on disk: send what its frames wait for."""
+        for index, admitted in enumerate(batch.admitted):
+            if admitted.reply is not None:
+                self.downlinks.dispatch(admitted.reply, committed.acknowledgements.get(index))
+
+    def failed(self, batch: Batch) -> None:
+        """The batch is not on disk and will not be: nothing is answered, and the sessions are written anew."""
+        for admitted in batch.admitted:
+            device = self.devices.by_registration.get(admitted.registration)
+            if device is not None and device.session is not None:
+                device.session.unsaved = True
+
+    def refresh(self) -> None:
+        """Take over nodes that were registered or revoked meanwhile; cheap when nothing changed. SuatError."""
+        version = self._reader.registry_version()
+        if version == self._version:
+            return
+        before = self.devices.by_registration.keys() | set()
+        records = self._reader.devices(revoked=False)
+        self.devices.load(records, self._reader.sessions(), self._keys.read().app_keys())
+        self._version = version
+        for registration in before - self.devices.by_registration.keys():
+            self.downlinks.forget(registration)
+            log.info("node %d is revoked", registration)
+
+    def flush(self) -> None:
+        """Judge what is still being collected: the station is about to stop."""
+        self._admission.flush()
