@@ -207,10 +207,8 @@ function readSamples(bytes, fPort, receivedMs) {
     age += change % 2 ? -(change - 1) / 2 - 1 : change / 2;
   }
   var lowest = Math.min(step, asked === null ? 0 : -asked);
-  if (!(head & WIDE)) {
-    while (record + lowest < 0) {
-      record += 65536;
-    }
+  if (!(head & WIDE) && record + lowest < 0) {
+    record += 65536 * Math.ceil(-(record + lowest) / 65536);
   }
   if (record + lowest < 0 || record > RECORD_MAX) {
     throw new PayloadError("records out of range");

@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     Readings = dict[tuple[str, str], float | int]
 
     class Sample(NamedTuple):
-        """One reading of all sensors: record number (32 bits), age in s when sent, values by (group, field).
-
-        For `encode` and `fit`, `readings` may also be a body made by `pack`.
-        """
+        """One reading of all sensors: record number (32 bits), age in s when sent, values by (group, field)."""
 
         record: int
         age: int
-        readings: Readings | bytes
+        readings: Readings
+
+    # What may be sent: a Sample, or a tuple like it whose last item is a body made by `pack`.
+    Sendable = tuple[int, int, Readings | bytes]
 
     class _Layout(NamedTuple):
         """What a body's masks mean: their bytes, the values' size and format, what to make of each."""
@@ -191,15 +191,21 @@ def pack(readings: "Readings") -> bytes:
     return masks + values
 
 
-def unpack(body: bytes) -> "Readings":
-    """The readings of a body; PayloadError unless it is one."""
+def _whole(body: bytes) -> _Layout:
+    """The layout of a body; PayloadError if it is cut short or too long."""
     try:
         layout = _layout_at(body, 0)
     except IndexError:
         raise PayloadError("a body cut short")
+    if len(body) != len(layout.prefix) + layout.size:
+        raise PayloadError("a body of %d bytes instead of %d" % (len(body), len(layout.prefix) + layout.size))
+    return layout
+
+
+def unpack(body: bytes) -> "Readings":
+    """The readings of a body; PayloadError unless it is one."""
+    layout = _whole(body)
     start = len(layout.prefix)
-    if len(body) != start + layout.size:
-        raise PayloadError("a body of %d bytes instead of %d" % (len(body), start + layout.size))
     for switch in layout.switches:
         if body[start + switch] > 1:
             raise PayloadError("a switch that is neither 0 nor 1")
@@ -210,15 +216,15 @@ def unpack(body: bytes) -> "Readings":
     }
 
 
-def _parts(samples: "Sequence[Sample]", ack_from: "int | None") -> "Iterable[tuple[bytes, bool]]":
+def _parts(samples: "Sequence[Sendable]", ack_from: "int | None") -> "Iterable[tuple[bytes, bool]]":
     """Bytes of each sample in turn, and whether it carries health."""
     before = None
     for record, age, readings in samples:
         if not 0 <= record <= RECORD_MAX or not 0 <= age <= AGE_MAX:
             raise PayloadError("record %r or age %r is out of range" % (record, age))
-        if isinstance(readings, (bytes, bytearray)):
-            size = len(_layout_at(readings, 0).prefix)
-            masks, values = bytes(readings[:size]), bytes(readings[size:])
+        if isinstance(readings, bytes):
+            masks = _whole(readings).prefix
+            values = readings[len(masks) :]
         else:
             masks, values = _pack(readings)
         if before is None:
@@ -235,7 +241,7 @@ def _parts(samples: "Sequence[Sample]", ack_from: "int | None") -> "Iterable[tup
         yield part, masks[0] & _HEALTH_BIT != 0
 
 
-def encode(samples: "Sequence[Sample]", limit: int, ack_from: "int | None" = None) -> tuple[bytes, int]:
+def encode(samples: "Sequence[Sendable]", limit: int, ack_from: "int | None" = None) -> tuple[bytes, int]:
     """(payload, FPort) of samples, newest first. PayloadError unless all of them fit into `limit` bytes.
 
     `ack_from` asks for an acknowledgement of the records from there on: the oldest that the node still keeps.
@@ -243,7 +249,7 @@ def encode(samples: "Sequence[Sample]", limit: int, ack_from: "int | None" = Non
     if not samples:
         raise PayloadError("no samples")
     parts = list(_parts(samples, ack_from))
-    newest = samples[0].record
+    newest = samples[0][0]
     health = any([part[1] for part in parts])
     head = _VERSION | (_WIDE if health else 0) | (0 if ack_from is None else _ASKS)
     data = bytes((head,))
@@ -256,7 +262,7 @@ def encode(samples: "Sequence[Sample]", limit: int, ack_from: "int | None" = Non
     return data, PORT_HEALTH if health else PORT_READINGS
 
 
-def fit(samples: "Sequence[Sample]", limit: int, ack_from: "int | None" = None) -> int:
+def fit(samples: "Sequence[Sendable]", limit: int, ack_from: "int | None" = None) -> int:
     """How many of the samples, from the front, `encode` gets into `limit` bytes."""
     size = 3 if ack_from is None else 5
     wide = False
@@ -330,8 +336,8 @@ def _split(data: bytes, fport: int, near: int) -> "tuple[int | None, list[tuple[
     lowest = min(lowest, step)
     if not head & _WIDE:
         record = near + ((record - near + 0x8000) & 0xFFFF) - 0x8000
-        while record + lowest < 0:
-            record += 0x10000
+        if record + lowest < 0:
+            record += (0xFFFF - record - lowest) & ~0xFFFF
     if not 0 <= record + lowest <= record <= RECORD_MAX:
         raise PayloadError("records %d..%d" % (record + lowest, record))
     if (groups & _HEALTH_BIT != 0) != (fport == PORT_HEALTH):

@@ -8,8 +8,8 @@ import sys
 from binascii import hexlify, unhexlify
 
 from suat_wire import commands, lorawan, payload
-from suat_wire.airtime import time_on_air_us
 from suat_wire.aes import Aes
+from suat_wire.airtime import time_on_air_us
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,14 +94,13 @@ def check_ack(v: "dict[str, Any]") -> bool:
     data = payload.encode_ack(v["cumulative"], unhexlify(v["bitmap"]))
     ack = payload.decode_ack(unhexlify(v["data"]))
     named = [record for record in range(v["first"], v["first"] + 80) if payload.acknowledged(record, *ack)]
-    return _hex(data) == v["data"] and ack == (v["cumulative"], unhexlify(v["bitmap"])) and named == v["named"]
+    return [_hex(data), ack, named] == [v["data"], (v["cumulative"], unhexlify(v["bitmap"])), v["named"]]
 
 
 def check_config(v: "dict[str, Any]") -> bool:
     """FPort 5."""
-    return _hex(payload.encode_config(v["settings"])) == v["data"] and (
-        payload.decode_config(unhexlify(v["data"])) == v["settings"]
-    )
+    built, read = payload.encode_config(v["settings"]), payload.decode_config(unhexlify(v["data"]))
+    return [_hex(built), read] == [v["data"], v["settings"]]
 
 
 def check_commands(v: "dict[str, Any]") -> bool:
@@ -109,14 +108,13 @@ def check_commands(v: "dict[str, Any]") -> bool:
     built = b"".join([commands.build(c["cid"], v["direction"], **c["fields"]) for c in v["commands"]])
     parsed = commands.parse(unhexlify(v["data"]), v["direction"])
     read = [{"cid": cid, "fields": commands.fields(cid, v["direction"], args)} for cid, args in parsed]
-    return _hex(built) == v["data"] and read == v["commands"]
+    return [_hex(built), read] == [v["data"], v["commands"]]
 
 
 def check_airtime(v: "dict[str, Any]") -> bool:
     """Time on air as the vendor's calculator gives it."""
-    return (
-        time_on_air_us(v["sf"], v["bw_hz"], v["length"], v["crc"], v["cr"], v["preamble"], v["explicit"]) == v["time_us"]
-    )
+    time_us = time_on_air_us(v["sf"], v["bw_hz"], v["length"], v["crc"], v["cr"], v["preamble"], v["explicit"])
+    return bool(time_us == v["time_us"])
 
 
 CHECKS = {
