@@ -9,20 +9,24 @@ from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 HERE = Path(__file__).parent
 FILTERS = "cython_ext/suat_filters"
 CHECKED = os.environ.get("SUAT_FILTERS_BOUNDSCHECK", "") not in ("", "0")
-BUILD_DIR = "build/filters-checked" if CHECKED else "build/filters"
+KIND = "checked" if CHECKED else "plain"
 
 
-def kind_changed() -> bool:
-    """True when the last build in this folder was of the other kind, whose objects must not be taken over."""
-    mark = HERE / "build" / "filters.kind"
-    before = mark.read_text() if mark.exists() else ""
-    mark.parent.mkdir(exist_ok=True)
-    mark.write_text(BUILD_DIR)
-    return before not in ("", BUILD_DIR)
+class BuildExt(build_ext):
+    """Compiles everything again when the objects at hand are of the other kind."""
+
+    def run(self) -> None:
+        mark = Path(self.build_temp) / "suat_filters.kind"
+        before = mark.read_text() if mark.exists() else "plain"
+        self.force = self.force or before != KIND
+        super().run()
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.write_text(KIND)
 
 
 def extension(name: str) -> Extension:
@@ -39,10 +43,9 @@ def extension(name: str) -> Extension:
 
 
 setup(
-    ext_modules=cythonize(
+    ext_modules=cythonize(  # type: ignore[no-untyped-call]
         [extension("batch"), extension("bank")],
-        build_dir=BUILD_DIR,
-        force=kind_changed(),
+        build_dir=f"build/filters-{KIND}",
         compiler_directives={
             "language_level": 3,
             "boundscheck": CHECKED,
@@ -52,5 +55,5 @@ setup(
             "embedsignature": True,
         },
     ),
-    options={"build_ext": {"force": True}} if CHECKED else {},
+    cmdclass={"build_ext": BuildExt},
 )

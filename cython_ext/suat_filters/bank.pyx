@@ -9,7 +9,7 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libcpp cimport bool as cbool
 
-from suat_filters.settings import _COUNTS, _FLOATS, ChannelSettings
+from suat_filters.settings import COUNTS, NUMBERS, ChannelSettings
 
 
 cdef extern from "kernels/bank.hpp" namespace "suat" nogil:
@@ -33,7 +33,7 @@ _HEADER = struct.Struct("<8sIIQ")  # magic, version, rows of the table, channels
 _MAGIC = b"SUATBANK"
 _VERSION = 1
 _CHECKSUM = struct.Struct("<I")
-_ROW = np.dtype([(name, "<f8") for name in _FLOATS] + [(name, "<i4") for name in _COUNTS])
+_ROW = np.dtype([(name, "<f8") for name in NUMBERS] + [(name, "<i4") for name in COUNTS])
 
 
 def _rows(settings):

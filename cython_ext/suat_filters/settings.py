@@ -55,16 +55,16 @@ class ChannelSettings:
     """So many spikes in a row on the same side are a step, and believed; 0 = never, as in `hampel`."""
 
     def __post_init__(self) -> None:
-        for name in _FLOATS:
+        for name in NUMBERS:
             number = getattr(self, name)
             if not isinstance(number, int | float) or isinstance(number, bool):
                 raise ValueError(f"{name} must be a number, not {number!r}")
             if math.isnan(number):
                 raise ValueError(f"{name} must not be NaN")
-        for name in _FLOATS[2:]:
+        for name in NUMBERS[2:]:
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be finite and not negative, not {getattr(self, name)!r}")
-        for name in _COUNTS:
+        for name in COUNTS:
             number = getattr(self, name)
             if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= _MAX_COUNT:
                 raise ValueError(f"{name} must be a count, not {number!r}")
@@ -80,5 +80,5 @@ class ChannelSettings:
 
 
 # The order of the saved form: the numbers, then the counts.
-_FLOATS: Final = tuple(field.name for field in fields(ChannelSettings) if field.type == "float")
-_COUNTS: Final = tuple(field.name for field in fields(ChannelSettings) if field.type == "int")
+NUMBERS: Final = tuple(field.name for field in fields(ChannelSettings) if field.type == "float")
+COUNTS: Final = tuple(field.name for field in fields(ChannelSettings) if field.type == "int")

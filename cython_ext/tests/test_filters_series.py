@@ -1,0 +1,188 @@
+"""EWMA, Kalman, Theil-Sen and resample against the naive reference, SciPy and figures worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.stats import theilslopes  # type: ignore[import-untyped]
+from suat_filters import ewma, kalman, reference, resample, theil_sen
+
+Pairs = list[tuple[float, float]]
+TIMES = st.one_of(st.integers(0, 40).map(float), st.floats(-1e6, 1e6))
+VALUES = st.one_of(st.integers(-4, 4).map(lambda n: n / 10), st.floats(-1e3, 1e3), st.just(math.nan))
+SERIES = st.lists(st.tuples(TIMES, VALUES), max_size=60).map(lambda pairs: sorted(pairs, key=lambda pair: pair[0]))
+WILD = st.lists(st.tuples(TIMES, st.one_of(VALUES, st.floats())), max_size=30).map(
+    lambda pairs: sorted(pairs, key=lambda pair: pair[0])
+)
+
+
+def split(pairs: Pairs) -> tuple[list[float], list[float]]:
+    return [t for t, _ in pairs], [x for _, x in pairs]
+
+
+def ulps(ours: NDArray[np.float64], theirs: list[float]) -> float:
+    """Largest distance in units of the last place of the larger."""
+    expected = np.asarray(theirs)
+    assert np.array_equal(np.isnan(ours), np.isnan(expected))
+    valid = np.isfinite(expected)
+    assert np.array_equal(ours[~valid], expected[~valid], equal_nan=True)
+    a, b = ours[valid], expected[valid]
+    with np.errstate(over="ignore"):  # the spacing of the largest numbers is infinite
+        return float(np.max(np.abs(a - b) / np.spacing(np.maximum(np.abs(a), np.abs(b))), initial=0.0))
+
+
+@given(WILD, st.floats(1e-3, 1e6))
+def test_ewma_is_the_naive_one(pairs: Pairs, tau: float) -> None:
+    t, x = split(pairs)
+    assert ulps(ewma(t, x, tau), reference.ewma(t, x, tau)) <= 1
+
+
+@given(WILD, st.floats(0, 1e3), st.floats(1e-9, 1e6))
+def test_kalman_is_the_naive_one(pairs: Pairs, q: float, r: float) -> None:
+    t, x = split(pairs)
+    assert ulps(kalman(t, x, q, r), reference.kalman(t, x, q, r)) <= 1
+
+
+def test_ewma_closes_the_gap_by_1_minus_1_over_e_in_tau() -> None:
+    """A step from 0 to 1 is at 1 - exp(-k) after k tau, however the time is cut up."""
+    t = np.array([0.0, 0.0, 3.0, 5.0, 10.0, 11.5, 20.0])
+    x = np.array([0.0] + [1.0] * 6)
+    np.testing.assert_allclose(ewma(t, x, 10.0), 1 - np.exp(-t / 10.0), rtol=1e-14)
+
+
+def test_kalman_without_drift_is_the_running_mean() -> None:
+    """q = 0: the gain after n readings is 1/n."""
+    x = np.random.default_rng(1).normal(20, 3, 500)
+    t = np.sort(np.random.default_rng(2).uniform(0, 1e5, 500))
+    np.testing.assert_allclose(kalman(t, x, 0.0, 4.0), np.cumsum(x) / np.arange(1, 501), rtol=1e-13)
+
+
+def test_kalman_gain_settles_where_riccati_says() -> None:
+    """Steady state: P / r = (s + sqrt(s^2 + 4 s)) / 2 before the reading, with s = q dt / r."""
+    q, r, dt = 2e-4, 0.5, 900.0
+    s = q * dt / r
+    before = (s + math.sqrt(s * s + 4 * s)) / 2
+    gain = before / (before + 1)
+    y = kalman(np.arange(202) * dt, np.array([0.0] * 200 + [1.0, 1.0]), q, r)
+    assert y[200] == pytest.approx(gain, rel=1e-12)
+    assert y[201] == pytest.approx(1 - (1 - gain) ** 2, rel=1e-12)
+
+
+@given(SERIES)
+def test_theil_sen_is_the_naive_one(pairs: Pairs) -> None:
+    t, x = split(pairs)
+    assert np.array_equal(theil_sen(t, x), reference.theil_sen(t, x), equal_nan=True)
+
+
+@given(WILD)
+def test_theil_sen_of_infinities_is_the_naive_one(pairs: Pairs) -> None:
+    t, x = split(pairs)
+    assert np.array_equal(theil_sen(t, x), reference.theil_sen(t, x), equal_nan=True)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered in sqrt")  # SciPy's own, of a flat series
+@pytest.mark.parametrize("kind", ["noise", "line", "steps", "flat", "two levels"])
+def test_theil_sen_on_many_pairs(kind: str) -> None:
+    """More pairs than are taken at once: the bracket, and slopes that are met very often."""
+    rng = np.random.default_rng(5)
+    t = np.sort(rng.choice(np.arange(400.0), 500))
+    x = {
+        "noise": rng.normal(size=500),
+        "line": 3.0 - 0.25 * t,
+        "steps": np.round(rng.normal(size=500), 0),
+        "flat": np.full(500, 7.0),
+        "two levels": (np.arange(500) % 2).astype(float),
+    }[kind]
+    slope, intercept = theil_sen(t, x)
+    assert (slope, intercept) == reference.theil_sen(t.tolist(), x.tolist())
+    theirs = theilslopes(x, t)
+    assert (slope, intercept) == (theirs.slope, theirs.intercept)
+
+
+def test_theil_sen_below_two_different_times() -> None:
+    for t, x in (([], []), ([1.0], [2.0]), ([1.0, 1.0], [2.0, 3.0]), ([1.0, 2.0], [2.0, math.nan])):
+        assert all(math.isnan(value) for value in theil_sen(t, x))
+
+
+@given(SERIES, st.sampled_from([0.1, 0.2, 1.0, 3.0, 7.5, 900.0]), st.sampled_from([0.0, 0.05, -2.0, 1e5]))
+def test_resample_is_the_naive_one(pairs: Pairs, width: float, origin: float) -> None:
+    t, x = split(pairs)
+    ours, naive = resample(t, x, width, origin), reference.resample(t, x, width, origin)
+    assert list(ours) == ["start", "count", "min", "max", "mean", "last", "median"]
+    for name in ("start", "count", "min", "max", "last", "median"):
+        assert np.array_equal(ours[name], naive[name]), name
+    largest = max((abs(v) for v in x if not math.isnan(v)), default=0.0)
+    np.testing.assert_allclose(ours["mean"], naive["mean"], rtol=2**-51, atol=len(x) * largest * 2**-104)
+
+
+@given(WILD, st.sampled_from([1.0, 1e7]))
+def test_resample_of_infinities(pairs: Pairs, width: float) -> None:
+    t, x = split(pairs)
+    ours, naive = resample(t, x, width), reference.resample(t, x, width)
+    for name in ("start", "count", "min", "max", "last", "median"):
+        assert np.array_equal(ours[name], naive[name], equal_nan=True), name
+
+
+def test_resample_of_a_quarter_hour() -> None:
+    t = [0.0, 300.0, 600.0, 899.0, 900.0, 2700.0, 2800.0]
+    x = [1.0, 4.0, math.nan, 2.0, 8.0, 3.0, 5.0]
+    found = {name: values.tolist() for name, values in resample(t, x, 900.0).items()}  # type: ignore[attr-defined]
+    assert found == {
+        "start": [0.0, 900.0, 2700.0],
+        "count": [3, 1, 2],
+        "min": [1.0, 8.0, 3.0],
+        "max": [4.0, 8.0, 5.0],
+        "mean": [7 / 3, 8.0, 4.0],
+        "last": [2.0, 8.0, 5.0],
+        "median": [2.0, 8.0, 4.0],
+    }
+
+
+def test_a_constant_has_itself_for_mean() -> None:
+    assert resample(np.arange(10_000.0), np.full(10_000, 0.1), 1e6)["mean"].tolist() == [0.1]
+
+
+def test_a_bucket_of_missing_readings_is_left_out() -> None:
+    assert resample([0.0, 1.0, 2.0], [math.nan, math.nan, 1.0], 2.0)["start"].tolist() == [2.0]
+    assert resample([], [], 2.0)["start"].tolist() == []
+
+
+def test_a_width_lost_in_rounding_is_refused() -> None:
+    for t, width, origin in ((1e300, 1.0, 0.0), (1e300, 1.0, 1e300), (1.0, 5e-324, 0.0), (2.0**54, 1.0, 0.0)):
+        with pytest.raises(ValueError, match="width is too small"):
+            resample([t], [1.0], width, origin)
+
+
+@pytest.mark.parametrize("t", [[1.0, 0.5], [math.nan, 1.0], [0.0, math.inf], [0.0, math.nan]])
+def test_times_must_be_finite_and_in_order(t: list[float]) -> None:
+    x = [1.0, 2.0]
+    for call in (
+        lambda: ewma(t, x, 1.0),
+        lambda: kalman(t, x, 1.0, 1.0),
+        lambda: theil_sen(t, x),
+        lambda: resample(t, x, 1.0),
+    ):
+        with pytest.raises(ValueError, match="t must be finite and not decrease"):
+            call()
+
+
+def test_arguments_that_make_no_sense() -> None:
+    t, x = [0.0, 1.0], [1.0, 2.0]
+    for tau in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="tau"):
+            ewma(t, x, tau)
+        with pytest.raises(ValueError, match="r must"):
+            kalman(t, x, 1.0, tau)
+        with pytest.raises(ValueError, match="width"):
+            resample(t, x, tau)
+    with pytest.raises(ValueError, match="q must"):
+        kalman(t, x, -1.0, 1.0)
+    with pytest.raises(ValueError, match="origin"):
+        resample(t, x, 1.0, math.nan)
+    with pytest.raises(ValueError, match="t has 2 values and x 1"):
+        theil_sen(t, [1.0])
