@@ -97,7 +97,8 @@ class _Filler(string.Formatter):
             age = timedelta(seconds=-max(value, 60.0))
             return format_timedelta(age, add_direction=True, locale=self._locale)
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return format_decimal(value, NUMBER_PATTERNS.get(format_spec, NUMBER_PATTERNS["2"]), locale=self._locale)
+            pattern = NUMBER_PATTERNS.get(format_spec, NUMBER_PATTERNS["2"])
+            return str(format_decimal(value, pattern, locale=self._locale))
         return str(value)
 
 

@@ -1,0 +1,45 @@
+"""Reasons and alerts as one sentence each, in the reader's language."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from suat.config import Config
+from suat.locales import text
+
+
+def paddock_name(config: Config, paddock: str, language: str) -> str:
+    """The paddock's name; its id when it is no longer configured."""
+    return next((entry.name.in_language(language) for entry in config.paddock if entry.id == paddock), paddock)
+
+
+def water_point_name(config: Config, water_point: str, language: str) -> str:
+    """The water point's name, its id where it has none."""
+    entry = next((entry for entry in config.water_point if entry.id == water_point), None)
+    return entry.name.in_language(language) if entry is not None and entry.name is not None else water_point
+
+
+def herd_name(config: Config, herd: str, language: str) -> str:
+    """The herd's name; without one the species, and the id after it."""
+    entry = next((entry for entry in config.herd if entry.id == herd), None)
+    if entry is None:
+        return herd
+    return entry.name.in_language(language) if entry.name is not None else text(language, f"species.{entry.species}")
+
+
+def reason_sentence(config: Config, reason: Mapping[str, Any], language: str) -> str:
+    """The sentence of a reason as `suat status --json` gives it."""
+    return _sentence(config, f"reason.{reason['code']}.{reason['detail']}", reason, language)
+
+
+def alert_sentence(config: Config, alert: Mapping[str, Any], language: str) -> str:
+    """The sentence of an alert as `suat status --json` gives it."""
+    return _sentence(config, f"alert.{alert['detail']}", alert, language)
+
+
+def _sentence(config: Config, key: str, item: Mapping[str, Any], language: str) -> str:
+    values = dict(item["readings"])
+    if "water_point" in values:
+        values["water_point"] = water_point_name(config, values["water_point"], language)
+    return text(language, key, zone=config.station.zone, **{**values, "threshold": item["threshold"]})
