@@ -44,7 +44,17 @@ def test_kazakh_and_russian_are_written_in_cyrillic():
 
 def test_every_label_that_wants_a_native_speaker_is_marked():
     content = tomllib.loads(files("suat.locales").joinpath("catalogue.toml").read_text("utf-8"))
-    starred = ["available_water", "tank", "water_days_left", "overflow", "paddock", "rest", "rest_days_left", "load_norm", "union"]
+    starred = [
+        "available_water",
+        "tank",
+        "water_days_left",
+        "overflow",
+        "paddock",
+        "rest",
+        "rest_days_left",
+        "load_norm",
+        "union",
+    ]
     assert all(content["label"][name]["review"] for name in starred)
     assert not content["label"]["water_level"].get("review")
 
