@@ -31,6 +31,38 @@ Sends no key into any message.
 import json
 from binascii import unhexlify
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Board(Protocol):
+        """What a file in boards/ defines; boards/template.py explains each."""
+
+        CHIP: str
+        SPI_ID: int
+        SCK: int
+        MOSI: int
+        MISO: int
+        BAUD: int
+        NSS: int
+        RESET: int
+        BUSY: int
+        DIO1: int
+        TCXO_CV: int
+        TCXO_US: int
+        DCDC: bool
+        DIO2_RF_SWITCH: bool
+        RX_SWITCH: int | None
+        TX_SWITCH: int | None
+        MAX_DBM: int
+        BATTERY_ADC: int
+        BATTERY_DIVIDER: float
+        BATTERY_ENABLE: int | None
+        BATTERY_LEVEL: int
+        VEXT: int | None
+        VEXT_LEVEL: int
+
+
 REGION_NAMES = ("IN865", "EU433", "EU868", "RU864")
 NEEDED = object()  # marks an option that has no default
 
@@ -136,6 +168,14 @@ def load(path: str = "/suat.json") -> Config:
     except ValueError:
         raise ConfigError("%s is not JSON" % path)
     return check(raw)
+
+
+def board(name: str) -> "Board":
+    """The board's module; ConfigError when there is none of that name."""
+    try:
+        return __import__("suat_node.boards." + name, None, None, (name,))  # type: ignore[return-value]
+    except ImportError:
+        raise ConfigError("board: no file suat_node/boards/%s.py" % name)
 
 
 def check(raw: object) -> Config:

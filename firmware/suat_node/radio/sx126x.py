@@ -227,7 +227,7 @@ class Sx126x:
     def _tune(self, hz: int, sf: int, bw_hz: int, length: int, downlink: bool) -> None:
         """Frequency, modulation, packet format (14.2, 14.3). Downlinks: IQ inverted, no CRC."""
         self._calibrate_image(hz)
-        steps = (hz << 25) // 32000000
+        steps = ((hz << 25) + 16000000) // 32000000  # 13.4.1: 32 MHz / 2^25 a step
         self._write(bytes((_SET_FREQUENCY, steps >> 24, steps >> 16 & 255, steps >> 8 & 255, steps & 255)))
         slow = 1 if low_data_rate(sf, bw_hz) else 0
         self._write(bytes((_SET_MODULATION, sf, _BANDWIDTH[bw_hz], 1, slow)))
@@ -299,10 +299,10 @@ class Sx126x:
         flags = self._await(start, longest)
         self._clear()
         self._switch(0, 0)
-        if not flags:  # neither timeout nor packet: the chip is stuck in RX
+        if not flags & _IRQ_RX_DONE:  # a broken header leaves the chip in RX
             self._write(bytes((_SET_STANDBY, 0)))
             return None
-        if flags & _IRQ_RX_DONE == 0 or flags & (_IRQ_CRC_ERROR | _IRQ_HEADER_ERROR):
+        if flags & (_IRQ_CRC_ERROR | _IRQ_HEADER_ERROR):
             return None
         where = self._read(bytes((_GET_RX_BUFFER, 0)), 2)
         phy = self._read(bytes((_READ_BUFFER, where[1], 0)), where[0])

@@ -12,14 +12,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from suat_node.config import Board
 
+# places in suat_wire.payload.FAULTS
 MISSING = 1  # no answer at all
-CORRUPT = 2  # an answer whose check sum is wrong
-OUT_OF_RANGE = 3  # an electrical value that only a broken or unplugged sensor gives
-NOISY = 4  # repeated readings disagree
-INCOMPLETE = 5  # an answer that stops in the middle
-NOT_READY = 6  # the sensor's power-on value instead of a measurement
-REFUSED = 7  # the sensor answered with an error
-BROKEN = 8  # the driver failed
+CORRUPT = 2  # an answer whose check sum is wrong, that stops in the middle, or an error
+OUT_OF_RANGE = 3  # a value that the sensor cannot mean
+OPEN = 4  # an electrical value that only an unplugged sensor gives
+SHORT = 5
+UNSTEADY = 7  # repeated readings disagree
 
 
 class Fault(Exception):
@@ -60,7 +59,7 @@ def fault_code(error: Exception) -> int:
     """What travels for an exception of a driver."""
     if isinstance(error, Fault):
         return error.code
-    return MISSING if isinstance(error, OSError) else BROKEN
+    return MISSING if isinstance(error, OSError) else CORRUPT
 
 
 def powered(sensor: dict, board: "Board", read: "object") -> "dict":

@@ -4,7 +4,7 @@ The probe gives less voltage the wetter the soil. What a count means in m3/m3 is
 Hardware API: machine.ADC(Pin).read_u16(); on ESP32 ADC(Pin, atten=ADC.ATTN_11DB).
 """
 
-from suat_node.sensors import NOISY, OUT_OF_RANGE, Fault, adc
+from suat_node.sensors import OPEN, SHORT, UNSTEADY, Fault, adc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +21,10 @@ def read(sensor: dict, board: "Board") -> "dict[str, int | float]":
     counts = sorted([converter.read_u16() for _ in range(sensor["samples"])])
     n = len(counts)
     middle = counts[n // 2]
-    if not _LOW <= middle <= _HIGH:
-        raise Fault(OUT_OF_RANGE)
+    if middle < _LOW:  # a short to ground; an unplugged line that is pulled down looks the same
+        raise Fault(SHORT)
+    if middle > _HIGH:
+        raise Fault(OPEN)
     if counts[n * 3 // 4] - counts[n // 4] > _SPREAD:
-        raise Fault(NOISY)
+        raise Fault(UNSTEADY)
     return {"count": middle / 65535}

@@ -9,7 +9,7 @@ import machine
 import onewire
 
 from suat_node import power
-from suat_node.sensors import CORRUPT, MISSING, NOT_READY, OUT_OF_RANGE, Fault
+from suat_node.sensors import CORRUPT, MISSING, OUT_OF_RANGE, SHORT, Fault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,13 +47,15 @@ def _measure(bus: "onewire.OneWire") -> float:
     bus.readinto(pad)
     if pad == b"\xff" * 9:  # nobody drove the line
         raise Fault(MISSING)
-    if bus.crc8(pad) or pad == bytes(9):  # nine zeros carry a valid CRC: a shorted line
+    if pad == bytes(9):  # a shorted line; nine zeros would even carry a valid CRC
+        raise Fault(SHORT)
+    if bus.crc8(pad):
         raise Fault(CORRUPT)
     raw = pad[0] | pad[1] << 8
     if raw > 32767:
         raw -= 65536
     if raw == _POWER_ON:
-        raise Fault(NOT_READY)
+        raise Fault(OUT_OF_RANGE)
     if not -55 * 16 <= raw <= 125 * 16:
         raise Fault(OUT_OF_RANGE)
     return raw / 16

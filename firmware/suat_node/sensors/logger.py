@@ -2,8 +2,8 @@
 
 Line protocol (ASCII, LF, 9600 8N1), made for a 60-line adapter in front of any logger:
 
-    node    SINCE <n> <max>\n                          rows after row <n>, oldest first, at most <max>
-    logger  ROW <n> <age> <group>.<field>=<value> ...*<crc>\n      <n> counts up by at least 1, <age> in whole seconds
+    node    SINCE <n> <max>\n                          rows from number <n> on, oldest first, at most <max>
+    logger  ROW <n> <age> <group>.<field>=<value> ...*<crc>\n      <n> only ever rises, <age> in whole seconds
             END <newest>*<crc>\n                       the newest row the logger holds
 
 <crc>: CRC-16/MODBUS of everything before the asterisk, four hexadecimal digits. A value that the logger does not have
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def rows(sensor: dict, board: "Board", since: int) -> "list[Row]":
-    """[(row number, age in s, readings)] after `since`. Fault: not even one line could be used."""
+    """[(row number, age in s, readings)] from number `since` on. Fault: not even one line could be used."""
     line = uart(sensor, sensor["timeout_ms"])
     out: "list[Row]" = []
     try:
@@ -41,7 +41,7 @@ def rows(sensor: dict, board: "Board", since: int) -> "list[Row]":
             if words[0] == "END":
                 return out
             row = _row(words)
-            if row is None or row[0] <= (out[-1][0] if out else since):
+            if row is None or row[0] < (out[-1][0] + 1 if out else since):
                 return _some(out, CORRUPT)
             out.append(row)
         return out

@@ -4,7 +4,7 @@ depth = (I - 4 mA) / 16 mA * full_m. NAMUR NE 43: below 3.6 mA the loop is broke
 Hardware API: machine.ADC read_u16 (RP2040) or read_uv (ESP32).
 """
 
-from suat_node.sensors import OUT_OF_RANGE, Fault, adc, volts
+from suat_node.sensors import OPEN, SHORT, Fault, adc, volts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 def read(sensor: dict, board: "Board") -> "dict[str, int | float]":
     """{"depth": m}."""
     milliamps = 1000 * volts(adc(sensor["adc"], board), board, sensor["samples"]) / sensor["shunt_ohm"]
-    if not 3.6 <= milliamps <= 21.0:
-        raise Fault(OUT_OF_RANGE)
+    if milliamps < 3.6:
+        raise Fault(OPEN)
+    if milliamps > 21.0:
+        raise Fault(SHORT)
     return {"depth": max(0.0, (milliamps - 4.0) / 16.0 * sensor["full_m"])}

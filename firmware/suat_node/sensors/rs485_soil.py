@@ -12,7 +12,7 @@ import time
 import machine
 
 from suat_node import power
-from suat_node.sensors import CORRUPT, INCOMPLETE, MISSING, OUT_OF_RANGE, REFUSED, Fault, uart
+from suat_node.sensors import CORRUPT, MISSING, OUT_OF_RANGE, Fault, uart
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,8 +47,6 @@ def _registers(line: "machine.UART", sensor: dict, first: int, count: int) -> "t
             return _ask(line, sensor, first, count)
         except Fault as fault:
             error = fault
-            if fault.code == REFUSED:
-                break
             power.wait_ms(50)
     raise error
 
@@ -62,14 +60,14 @@ def _ask(line: "machine.UART", sensor: dict, first: int, count: int) -> "tuple":
     if not head:
         raise Fault(MISSING)
     if len(head) < 5:
-        raise Fault(INCOMPLETE)
+        raise Fault(CORRUPT)
     if head[1] & 0x80:
-        raise Fault(REFUSED if crc16(head[:3]) == head[3:] else CORRUPT)
+        raise Fault(CORRUPT)
     if head[0] != sensor["address"] or head[1] != sensor["function"] or head[2] != 2 * count:
         raise Fault(CORRUPT)
     answer = head + (line.read(2 * count) or b"")
     if len(answer) < 5 + 2 * count:
-        raise Fault(INCOMPLETE)
+        raise Fault(CORRUPT)
     if crc16(answer[:-2]) != answer[-2:]:
         raise Fault(CORRUPT)
     return struct.unpack(">%dH" % count, answer[3:-2])

@@ -7,7 +7,7 @@ Hardware API: machine.UART (see sensors.uart): write, read(n), any, deinit.
 """
 
 from suat_node import power
-from suat_node.sensors import CORRUPT, MISSING, NOISY, OUT_OF_RANGE, Fault, uart
+from suat_node.sensors import CORRUPT, MISSING, OUT_OF_RANGE, UNSTEADY, Fault, uart
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def read(sensor: dict, board: "Board") -> "dict[str, int | float]":
         raise Fault(OUT_OF_RANGE)
     n = len(inside)
     if inside[n * 3 // 4] - inside[n // 4] > _SPREAD_MM:
-        raise Fault(NOISY)
+        raise Fault(UNSTEADY)
     return {"distance": inside[n // 2] / 1000}
 
 

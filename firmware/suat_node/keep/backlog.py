@@ -1,0 +1,190 @@
+"""Samples on flash until our acknowledgement names them.
+
+A folder of segments, each named after its first record (eight hexadecimal digits) with up to 32 entries:
+
+    A5 | length of the body | record u32 | taken u32 | boot u16 | source u32 | body | CRC-32       little-endian
+
+A damaged entry is skipped by looking for the next good one, and a segment with damage is never appended to. The oldest
+segment is dropped, counted, when the ring is full. `taken` and `boot` are explained in `times.py`; `source` is 1 + the
+data logger's row, 0 for the node's own sensors. littlefs spreads the writes over the flash and makes each append whole.
+"""
+
+import os
+import struct
+from array import array
+from binascii import crc32
+
+from micropython import const
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SEGMENT = const(32)
+_SEGMENTS = const(64)  # 2,048 samples: 21 days at 15 minutes
+_MAGIC = const(0xA5)
+_HEAD = "<BBIIHI"
+_HEAD_SIZE = const(16)
+_MAX_BODY = const(64)
+_NEVER = const(0x100000000)
+
+
+class Entry:
+    """One stored sample."""
+
+    def __init__(self, record: int, taken: int, boot: int, source: int, body: bytes) -> None:
+        self.record = record
+        self.taken = taken
+        self.boot = boot
+        self.source = source
+        self.body = body
+
+
+class Backlog:
+    """The ring. `held`: records on flash, rising. `lost`: samples given up since this start."""
+
+    def __init__(self, folder: str, oldest: int = 0) -> None:
+        self.folder = folder
+        self.lost = 0
+        self.source_next = 0
+        self._segments: "list[int]" = []
+        self.held = array("I")
+        self._room = 0  # entries that the last segment still takes
+        _make_folder(folder)
+        for name in sorted(os.listdir(folder)):
+            self._adopt(name, oldest)
+
+    def _adopt(self, name: str, oldest: int) -> None:
+        try:
+            first = int(name, 16)
+        except ValueError:
+            os.remove(self.folder + "/" + name)
+            return
+        data = self._read(first)
+        count = end = 0
+        last = -1
+        for entry, after in _entries(data):
+            last = entry.record
+            count += 1
+            end = after
+            if entry.source > self.source_next:
+                self.source_next = entry.source
+            if entry.record >= oldest:
+                self.held.append(entry.record)
+        if last < oldest:
+            os.remove(self._path(first))
+            return
+        self._segments.append(first)
+        # behind damage nothing is appended: it could not be told from the damage
+        self._room = max(0, _SEGMENT - count) if end == len(data) == _good_size(data) else 0
+
+    def _path(self, first: int) -> str:
+        return "%s/%08x" % (self.folder, first)
+
+    def _read(self, first: int) -> bytes:
+        with open(self._path(first), "rb") as file:
+            return file.read()
+
+    def append(self, entry: Entry) -> bool:
+        """Keep a sample; False (and counted) if flash does not take it even after the oldest segment was dropped."""
+        data = struct.pack(
+            _HEAD, _MAGIC, len(entry.body), entry.record, entry.taken, entry.boot, entry.source
+        )
+        data += entry.body
+        data += struct.pack("<I", crc32(data))
+        if len(self._segments) > _SEGMENTS:
+            self._drop()
+        for _ in range(2):
+            try:
+                self._append(entry.record, data)
+                self.held.append(entry.record)
+                return True
+            except OSError:
+                self._room = 0
+                if len(self._segments) > 1:
+                    self._drop()
+        self.lost += 1
+        return False
+
+    def _append(self, record: int, data: bytes) -> None:
+        new = self._room <= 0
+        first = record if new else self._segments[-1]
+        with open(self._path(first), "ab") as file:
+            file.write(data)
+        if new:
+            self._segments.append(first)
+            self._room = _SEGMENT
+        self._room -= 1
+
+    def _drop(self) -> None:
+        """Give up the oldest segment."""
+        os.remove(self._path(self._segments.pop(0)))
+        before = len(self.held)
+        self._keep_from(self._segments[0])
+        self.lost += before - len(self.held)
+
+    def _keep_from(self, oldest: int) -> None:
+        at = 0
+        while at < len(self.held) and self.held[at] < oldest:
+            at += 1
+        if at:
+            self.held = self.held[at:]
+
+    def free(self, oldest: int) -> None:
+        """Forget all records below `oldest`."""
+        self._keep_from(oldest)
+        while len(self._segments) > 1 and self._segments[1] <= oldest:
+            os.remove(self._path(self._segments.pop(0)))
+        if self._segments and not self.held:
+            self.clear()
+
+    def fetch(self, records: "list[int]") -> "dict[int, Entry]":
+        """The stored samples among `records`; each segment is read once."""
+        found: "dict[int, Entry]" = {}
+        wanted = set(records)
+        for i, first in enumerate(self._segments):
+            end = self._segments[i + 1] if i + 1 < len(self._segments) else _NEVER
+            if not any([first <= record < end for record in wanted]):
+                continue
+            for entry, _after in _entries(self._read(first)):
+                if entry.record in wanted:
+                    found[entry.record] = entry
+        return found
+
+    def clear(self) -> None:
+        """Forget everything."""
+        for first in self._segments:
+            os.remove(self._path(first))
+        self._segments = []
+        self.held = array("I")
+        self._room = 0
+
+
+def _make_folder(folder: str) -> None:
+    try:
+        os.mkdir(folder)
+    except OSError:  # it is there
+        os.listdir(folder)
+
+
+def _entries(data: bytes) -> "Iterator[tuple[Entry, int]]":
+    """Each good entry with the position behind it."""
+    pos = 0
+    while pos + _HEAD_SIZE + 4 <= len(data):
+        magic, size, record, taken, boot, source = struct.unpack_from(_HEAD, data, pos)
+        end = pos + _HEAD_SIZE + size
+        if (
+            magic == _MAGIC
+            and size <= _MAX_BODY
+            and end + 4 <= len(data)
+            and crc32(data[pos:end]) == struct.unpack_from("<I", data, end)[0]
+        ):
+            yield Entry(record, taken, boot, source, data[pos + _HEAD_SIZE : end]), end + 4
+            pos = end + 4
+        else:
+            pos += 1
+
+
+def _good_size(data: bytes) -> int:
+    """Bytes of all good entries together: the file's size unless something in it is damaged."""
+    return sum([_HEAD_SIZE + len(entry.body) + 4 for entry, _ in _entries(data)])

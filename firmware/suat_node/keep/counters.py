@@ -1,0 +1,187 @@
+"""Everything small that must survive: counters, session, what was acknowledged.
+
+On flash: two files, each with generation and CRC-32, written in turn (tmp, then rename), so that the newest good copy
+is never touched by the next write. FCntUp and record numbers are reserved ahead in chunks: flash holds the end of the
+chunk, and after a power cut counting goes on from there; a number is skipped, never used twice. DevNonce is saved
+before each join request. On an ESP32 the same bytes travel through deep sleep in RTC memory with the exact counters;
+they count only when their generation is that of the flash copy.
+"""
+
+import os
+import struct
+from binascii import crc32
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from suat_node.mac.session import Session
+
+FCNT_CHUNK = 32
+RECORD_CHUNK = 16
+NONE = 0xFFFFFFFF
+
+_MAGIC = b"SUAT1"
+_HEAD = "<5sIH"  # magic, generation, length of what follows
+_NAMES = (
+    "identity",  # CRC of the keys that the counters belong to
+    "boots",  # starts that were not a wake from deep sleep
+    "dev_nonce",  # next to use
+    "join_nonce",  # last seen, NONE before the first join
+    "fcnt_up",  # next to use
+    "fcnt_top",  # reserved up to here
+    "fcnt_down",  # lowest still acceptable
+    "record",  # next to use
+    "record_top",
+    "oldest",  # records below are acknowledged
+    "logger_next",  # first row of the data logger that was not taken over
+    "pulses",  # of the water meter, since the first start
+    "pulse_last",  # the counter's value when they were added
+    "utc_offset",  # UTC - node clock, 0: unknown since this start
+    "sync_boot",  # start in which the offset below was learnt
+    "sync_offset",
+    "synced_at",  # node clock
+    "next_sense",  # node clock; 0: at once
+    "next_join",
+    "join_tries",
+    "join_since",
+    "quiet_until",  # node clock: the duty cycle allows nothing before
+    "health_at",  # node clock of the last health sample
+    "lost",  # samples dropped from a full ring or for want of flash
+    "radio_errors",
+    "interval_s",  # settings changed by downlink, 0: as configured
+    "ack_after",
+    "health_h",
+)
+_FIXED = "<%dI" % len(_NAMES)
+_FORGOTTEN = ("utc_offset", "synced_at", "next_sense", "next_join", "join_tries", "join_since", "quiet_until", "health_at")
+
+
+class CountersLost(Exception):
+    """Both copies on flash are damaged: the node must be provisioned anew, or it would repeat counters."""
+
+
+class Counters:
+    """The numbers named above, with the lists `waiting` (records to send) and `named` (acknowledged beyond oldest)."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.generation = 0
+        self.waiting: "list[int]" = []
+        self.named: "list[int]" = []
+        for name in _NAMES:
+            setattr(self, name, 0)
+        self.join_nonce = NONE
+
+    def pack(self, session: "Session") -> bytes:
+        """All of it, for RTC memory or flash."""
+        lists = struct.pack("<HH", len(self.waiting), len(self.named))
+        for record in self.waiting + self.named:
+            lists += struct.pack("<I", record)
+        body = struct.pack(_FIXED, *[getattr(self, name) for name in _NAMES]) + lists + session.pack()
+        blob = struct.pack(_HEAD, _MAGIC, self.generation, len(body)) + body
+        return blob + struct.pack("<I", crc32(blob))
+
+    def unpack(self, blob: bytes, session: "Session") -> None:
+        """Take over what `pack` made; `blob` has passed `generation_of`."""
+        self.generation = struct.unpack_from(_HEAD, blob, 0)[1]
+        pos = struct.calcsize(_HEAD)
+        for name, value in zip(_NAMES, struct.unpack_from(_FIXED, blob, pos)):  # noqa: B905
+            setattr(self, name, value)
+        pos += struct.calcsize(_FIXED)
+        waiting, named = struct.unpack_from("<HH", blob, pos)
+        pos += 4
+        records = struct.unpack_from("<%dI" % (waiting + named), blob, pos)
+        self.waiting = list(records[:waiting])
+        self.named = list(records[waiting:])
+        session.unpack(blob[pos + 4 * (waiting + named) : -4])
+
+    def save(self, session: "Session") -> None:
+        """Write the next generation to flash. OSError: it was not written."""
+        self.generation += 1
+        write_copy(self.folder, self.generation, self.pack(session))
+
+    def load(self, remembered: bytes, session: "Session") -> bool:
+        """Begin from RTC memory if that belongs to the flash copy, else from flash; True after a cold start.
+
+        CountersLost: there are copies, but none is good.
+        """
+        newest = newest_copy(self.folder)
+        generation = generation_of(newest)
+        if remembered and generation_of(remembered) == generation and generation >= 0:
+            self.unpack(remembered, session)
+            return False
+        if generation >= 0:
+            self.unpack(newest, session)
+            self.cold()
+        return True
+
+    def cold(self) -> None:
+        """What a start without RTC memory means: the rest of each chunk is skipped, the node clock began anew."""
+        self.fcnt_up = self.fcnt_top
+        self.record = self.record_top
+        self.waiting = []
+        self.named = []
+        for name in _FORGOTTEN:
+            setattr(self, name, 0)
+
+    def next_fcnt(self, session: "Session") -> int:
+        """A frame counter that was never used; the chunk is on flash before its first number is given out."""
+        if self.fcnt_up >= self.fcnt_top:
+            self.fcnt_top = self.fcnt_up + FCNT_CHUNK
+            self.save(session)
+        self.fcnt_up += 1
+        return self.fcnt_up - 1
+
+    def next_record(self, session: "Session") -> int:
+        """A record number that was never used."""
+        if self.record >= self.record_top:
+            self.record_top = self.record + RECORD_CHUNK
+            self.save(session)
+        self.record += 1
+        return self.record - 1
+
+    def next_dev_nonce(self, session: "Session") -> int:
+        """The DevNonce of one join request: counted up and saved before it is used (TS001 6.2.5)."""
+        if self.dev_nonce > 0xFFFF:
+            raise CountersLost("all 65,536 join requests are used up: provision the node anew")
+        self.dev_nonce += 1
+        self.save(session)
+        return self.dev_nonce - 1
+
+
+def generation_of(blob: bytes) -> int:
+    """Generation of a good copy, -1 for anything else."""
+    head = struct.calcsize(_HEAD)
+    if len(blob) < head + 4:
+        return -1
+    magic, generation, size = struct.unpack_from(_HEAD, blob, 0)
+    if magic != _MAGIC or len(blob) != head + size + 4:
+        return -1
+    if crc32(blob[:-4]) != struct.unpack_from("<I", blob, head + size)[0]:
+        return -1
+    return int(generation)
+
+
+def write_copy(folder: str, generation: int, blob: bytes) -> None:
+    """Replace the older of the two copies."""
+    temporary = folder + "/state.tmp"
+    with open(temporary, "wb") as file:
+        file.write(blob)
+    os.rename(temporary, "%s/state.%d" % (folder, generation & 1))
+
+
+def newest_copy(folder: str) -> bytes:
+    """The good copy with the highest generation; b"" on a new node."""
+    best = b""
+    found = 0
+    for name in ("/state.0", "/state.1"):
+        try:
+            with open(folder + name, "rb") as file:
+                blob = file.read()
+        except OSError:
+            continue
+        found += 1
+        if generation_of(blob) > generation_of(best):
+            best = blob
+    if found and not best:
+        raise CountersLost("both copies of the counters are damaged: provision the node anew")
+    return best

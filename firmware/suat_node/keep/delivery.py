@@ -1,0 +1,102 @@
+"""Which samples travel, and what our acknowledgement makes of them.
+
+A record is waiting (to be sent, again or for the first time), sent, or named (acknowledged while an older one is not).
+Sent records travel again only when an acknowledgement shows that they are missing. After a cold start nobody knows what
+was sent: everything held counts as sent and the first uplink asks.
+"""
+
+from micropython import const
+
+from suat_node.keep import times
+from suat_wire.control import acknowledged, decode_ack
+from suat_wire.fields import PayloadError
+from suat_wire.payload import Sample, fit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from suat_node.keep.backlog import Backlog
+    from suat_node.keep.counters import Counters
+
+_WAITING = const(64)  # records remembered as waiting; older ones are found missing by the next acknowledgement
+_CANDIDATES = const(16)  # more samples never fit into one frame
+_WINDOW = const(64)  # records that an acknowledgement's bitmap reaches
+
+
+def waits(counters: "Counters", record: int) -> None:
+    """Mark a record as waiting."""
+    if record not in counters.waiting:
+        counters.waiting.append(record)
+        counters.waiting.sort()
+        if len(counters.waiting) > _WAITING:
+            counters.waiting.pop(0)
+
+
+def ask_from(counters: "Counters", backlog: "Backlog", after: int) -> "int | None":
+    """The oldest record without acknowledgement, when it is time to ask: `after` of them, or all after a cold start."""
+    held = backlog.held
+    if not len(held) or len(held) - len(counters.named) < after:
+        return None
+    for record in held:
+        if record not in counters.named and held[-1] - record <= 0xFFFF:
+            return int(record)
+    return None
+
+
+def choose(
+    counters: "Counters", backlog: "Backlog", now: int, started: int, limit: int, ask: "int | None"
+) -> "list[Sample]":
+    """Waiting samples, newest first, as many as fit into `limit` bytes."""
+    records = counters.waiting[-_CANDIDATES:]
+    entries = backlog.fetch(records)
+    samples = []
+    for record in reversed(records):
+        entry = entries.get(record)
+        if entry is None:  # damaged or dropped
+            counters.waiting.remove(record)
+            continue
+        age = times.age(counters, entry, now, started)
+        if age is not None:
+            samples.append(Sample(record, age, entry.body))
+    if not samples:
+        return []
+    if ask is not None:
+        ask = min(ask, samples[0].record)
+    return samples[: fit(samples, limit, ask)]
+
+
+def sent(counters: "Counters", samples: "list[Sample]") -> None:
+    """These have left; they wait no longer."""
+    for sample in samples:
+        if sample.record in counters.waiting:
+            counters.waiting.remove(sample.record)
+
+
+def acknowledge(counters: "Counters", backlog: "Backlog", data: bytes, just_sent: "list[Sample]") -> bool:
+    """Free what the acknowledgement names, send again what it shows missing; False if it is no acknowledgement.
+
+    The records of the frame that brought it are never judged missing: they may have arrived after it was made.
+    """
+    try:
+        cumulative, bitmap = decode_ack(data)
+    except PayloadError:
+        return False
+    fresh = [sample.record for sample in just_sent]
+    for record in backlog.held:
+        if record > cumulative + _WINDOW:
+            break
+        if record in counters.named:
+            continue
+        if acknowledged(record, cumulative, bitmap):
+            counters.named.append(record)
+            if record in counters.waiting:
+                counters.waiting.remove(record)
+        elif record not in fresh:
+            waits(counters, record)
+    oldest = counters.record
+    for record in backlog.held:
+        if record not in counters.named:
+            oldest = record
+            break
+    counters.oldest = oldest
+    counters.named = [record for record in counters.named if record >= oldest]
+    return True

@@ -1,0 +1,32 @@
+"""ADR back-off (TS001-1.0.4 4.3.1.1): a node that is no longer heard asks, then climbs back to where it began."""
+
+from micropython import const
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from suat_node.mac.session import Session
+
+_LIMIT = const(64)  # ADR_ACK_LIMIT: uplinks without any downlink before ADRACKReq
+_DELAY = const(32)  # ADR_ACK_DELAY: further uplinks before each step
+
+
+def before_uplink(session: "Session") -> bool:
+    """Count one new uplink, take the step that is due, and say whether the frame carries ADRACKReq."""
+    if not session.config.adr:
+        return False
+    count = session.adr_count
+    session.adr_count = min(count + 1, 0xFFFF)
+    if count >= _LIMIT + _DELAY and (count - _LIMIT) % _DELAY == 0:
+        _step(session)
+    return count >= _LIMIT
+
+
+def _step(session: "Session") -> None:
+    """First default power, then one data rate down each time, at last the default channels and one transmission."""
+    if session.power:
+        session.power = 0
+    elif session.dr:
+        session.dr -= 1
+    else:
+        session.mask |= (1 << len(session.region.channels_hz)) - 1
+        session.nb_trans = 1

@@ -1,0 +1,151 @@
+"""What the node does with the network's MAC commands (TS001-1.0.4 section 5), and its answers.
+
+A block of LinkADRReq is taken as one; RXParamSetupAns, RXTimingSetupAns and DlChannelAns are sticky. TXParamSetupReq is
+not answered: none of the four regions has it.
+"""
+
+from suat_node.keep import times
+from suat_node.mac.session import MAX_CHANNELS
+from suat_wire import commands as mac
+from suat_wire.lorawan import DOWN, UP
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from suat_node.keep.counters import Counters
+    from suat_node.mac.session import Session
+
+_KEEP = 15
+
+
+def obey(session: "Session", counters: "Counters", commands: "list[tuple[int, bytes]]", sent_at: int) -> None:
+    """Carry out the commands of one downlink in order. `sent_at`: node clock at the end of the uplink before it."""
+    i = 0
+    while i < len(commands):
+        cid, args = commands[i]
+        i += 1
+        if cid == mac.LINK_ADR:
+            block = [mac.fields(cid, DOWN, args)]
+            while i < len(commands) and commands[i][0] == mac.LINK_ADR:
+                block.append(mac.fields(cid, DOWN, commands[i][1]))
+                i += 1
+            session.answers += _link_adr(session, block) * len(block)
+        elif cid == mac.DEVICE_TIME:
+            times.learn(counters, (mac.device_time_us(args) + 500000) // 1000000, sent_at)
+        elif cid in _ANSWERS:
+            answer = _ANSWERS[cid](session, mac.fields(cid, DOWN, args))
+            if cid in _STICKY:
+                session.sticky += answer
+            else:
+                session.answers += answer
+
+
+def _link_adr(session: "Session", block: "list[dict[str, int]]") -> bytes:
+    """5.3: all of the block or nothing; the last command's data rate, power and NbTrans count."""
+    defined = (1 << len(session.channels)) - 1
+    for i, channel in enumerate(session.channels):
+        if not channel[0]:
+            defined &= ~(1 << i)
+    mask = session.mask
+    mask_ok = True
+    for request in block:
+        if request["mask_control"] == 6:
+            mask = defined
+        elif request["mask_control"] == 0:
+            mask = request["channel_mask"]
+        else:
+            mask_ok = False
+    pinned = session.config.channel
+    if not mask or mask & ~defined or (pinned >= 0 and not mask >> pinned & 1):
+        mask_ok = False
+    last = block[-1]
+    dr = session.dr if last["data_rate"] == _KEEP else last["data_rate"]
+    power = session.power if last["tx_power"] == _KEEP else last["tx_power"]
+    dr_ok = dr in session.region.data_rates and (session.config.adr or dr == session.dr)
+    if dr_ok and mask_ok:
+        dr_ok = any([mask >> i & 1 and _carries(channel, dr) for i, channel in enumerate(session.channels)])
+    power_ok = power <= session.region.last_tx_power and (session.config.adr or power == session.power)
+    if mask_ok and dr_ok and power_ok:
+        session.mask = mask
+        session.dr = dr
+        session.power = power
+        session.nb_trans = max(1, last["nb_trans"])
+    return mac.build(
+        mac.LINK_ADR,
+        UP,
+        channel_mask_ack=1 if mask_ok else 0,
+        data_rate_ack=1 if dr_ok else 0,
+        power_ack=1 if power_ok else 0,
+    )
+
+
+def _carries(channel: "list[int]", dr: int) -> bool:
+    return channel[2] & 15 <= dr <= channel[2] >> 4
+
+
+def _duty_cycle(session: "Session", request: "dict[str, int]") -> bytes:
+    session.max_duty = request["max_duty_cycle"]
+    return mac.build(mac.DUTY_CYCLE, UP)
+
+
+def _rx_param(session: "Session", request: "dict[str, int]") -> bytes:
+    channel_ok = session.region.duty_cycle(request["frequency_hz"]) > 0
+    dr_ok = request["rx2_data_rate"] in session.region.data_rates
+    offset_ok = request["rx1_offset"] <= session.region.last_rx1_offset
+    if channel_ok and dr_ok and offset_ok:
+        session.rx2_hz = request["frequency_hz"]
+        session.rx2_dr = request["rx2_data_rate"]
+        session.rx1_offset = request["rx1_offset"]
+    return mac.build(
+        mac.RX_PARAM_SETUP,
+        UP,
+        channel_ack=1 if channel_ok else 0,
+        rx2_data_rate_ack=1 if dr_ok else 0,
+        rx1_offset_ack=1 if offset_ok else 0,
+    )
+
+
+def _dev_status(session: "Session", _request: "dict[str, int]") -> bytes:
+    """Battery 255: the volts travel in our own payload, their meaning depends on the cell."""
+    return mac.build(mac.DEV_STATUS, UP, battery=255, margin_db=max(-32, min(31, session.snr)))
+
+
+def _new_channel(session: "Session", request: "dict[str, int]") -> bytes:
+    hz = request["frequency_hz"]
+    index = request["index"]
+    low, high = request["min_data_rate"], request["max_data_rate"]
+    default = len(session.region.channels_hz)
+    dr_ok = low <= high and low in session.region.data_rates and high in session.region.data_rates
+    hz_ok = default <= index < MAX_CHANNELS and (hz == 0 or session.region.duty_cycle(hz) > 0)
+    if dr_ok and hz_ok:
+        while len(session.channels) <= index:
+            session.channels.append([0, 0, 0x50])
+        session.channels[index] = [hz, hz, high << 4 | low]
+        bit = 1 << index
+        session.mask = session.mask | bit if hz else session.mask & ~bit
+    return mac.build(mac.NEW_CHANNEL, UP, frequency_ack=1 if hz_ok else 0, data_rate_ack=1 if dr_ok else 0)
+
+
+def _rx_timing(session: "Session", request: "dict[str, int]") -> bytes:
+    session.rx1_delay = max(1, request["delay_s"])
+    return mac.build(mac.RX_TIMING_SETUP, UP)
+
+
+def _dl_channel(session: "Session", request: "dict[str, int]") -> bytes:
+    hz = request["frequency_hz"]
+    index = request["index"]
+    exists = index < len(session.channels) and session.channels[index][0] != 0
+    hz_ok = session.region.duty_cycle(hz) > 0
+    if exists and hz_ok:
+        session.channels[index][1] = hz
+    return mac.build(mac.DL_CHANNEL, UP, frequency_ack=1 if hz_ok else 0, uplink_exists_ack=1 if exists else 0)
+
+
+_ANSWERS = {
+    mac.DUTY_CYCLE: _duty_cycle,
+    mac.RX_PARAM_SETUP: _rx_param,
+    mac.DEV_STATUS: _dev_status,
+    mac.NEW_CHANNEL: _new_channel,
+    mac.RX_TIMING_SETUP: _rx_timing,
+    mac.DL_CHANNEL: _dl_channel,
+}
+_STICKY = (mac.RX_PARAM_SETUP, mac.RX_TIMING_SETUP, mac.DL_CHANNEL)

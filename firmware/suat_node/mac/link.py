@@ -1,0 +1,99 @@
+"""One uplink and its two receive windows (TS001-1.0.4 3.3): channel, power, duty cycle, timing."""
+
+import gc
+import random
+import time
+
+from micropython import const
+
+from suat_node import power
+from suat_wire.airtime import symbol_us, time_on_air_us
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from suat_node.keep.counters import Counters
+    from suat_node.mac.session import Session
+    from suat_node.radio.sx126x import Sx126x
+
+_ERROR_US = const(4000)  # the program's own jitter and the sender's
+_DRIFT = const(5000)  # crystals: 1 in 5,000 (200 ppm, both sides together)
+_SYMBOLS = const(8)  # of the preamble; five of them suffice to be detected
+_SETUP_US = const(40000)  # the radio is set up this long before the window opens
+
+
+def exchange(
+    radio: "Sx126x",
+    session: "Session",
+    counters: "Counters",
+    phy: bytes,
+    dr: int,
+    delays: "tuple[int, int]",
+    accept: "Callable[[bytes], object | None]",
+) -> "tuple[object | None, int]":
+    """Send `phy` and listen; (what `accept` made of the first frame it took, node clock at the end of the uplink).
+
+    `delays`: RX1 and RX2 in seconds. `accept` returns None for a frame that is not for us. RadioError: nothing left.
+    """
+    region = session.region
+    sf, bw_hz = region.data_rates[dr]
+    up_hz, down_hz = _channel(session, dr)
+    radio.wake(up_hz)
+    gc.collect()  # now, not between the end of the uplink and the window
+    dbm = min(session.config.power_dbm, region.tx_power_dbm(session.power))
+    end_us = radio.send(phy, up_hz, sf, bw_hz, dbm)
+    sent_at = power.clock()
+    _rest(session, counters, up_hz, time_on_air_us(sf, bw_hz, len(phy)))
+    windows = (
+        (delays[0], down_hz, region.rx1_dr(dr, session.rx1_offset)),
+        (delays[1], session.rx2_hz, session.rx2_dr),
+    )
+    for delay_s, hz, window_dr in windows:
+        packet = _window(radio, end_us, delay_s, hz, region.data_rates[window_dr])
+        if packet is not None:
+            found = accept(packet.phy)
+            if found is not None:
+                session.snr = packet.snr
+                return found, sent_at
+    return None, sent_at
+
+
+def _window(radio: "Sx126x", end_us: int, delay_s: int, hz: int, rate: "tuple[int, int]") -> "object | None":
+    """One window, opened before the delay is over by the timing error, long enough for that error twice."""
+    sf, bw_hz = rate
+    error_us = _ERROR_US + delay_s * 1000000 // _DRIFT
+    symbols = _SYMBOLS + (2 * error_us + symbol_us(sf, bw_hz) - 1) // symbol_us(sf, bw_hz)
+    open_us = time.ticks_add(end_us, delay_s * 1000000 - error_us)
+    left = time.ticks_diff(open_us, time.ticks_us()) - _SETUP_US
+    if left > 0:
+        power.wait_ms(left // 1000)
+    radio.prepare(hz, sf, bw_hz, symbols)
+    left = time.ticks_diff(open_us, time.ticks_us())
+    if left > 0:
+        power.feed()
+        time.sleep_us(left)
+    elif left < -error_us:  # too late to hear the preamble's begin; the other window may still be met
+        return None
+    return radio.listen(sf, bw_hz, symbols)
+
+
+def _channel(session: "Session", dr: int) -> "tuple[int, int]":
+    """(uplink, RX1) frequency of a random channel that is enabled and takes this data rate."""
+    pinned = session.config.channel
+    able = []
+    for i, (up, down, rates) in enumerate(session.channels):
+        if up and session.mask >> i & 1 and rates & 15 <= dr <= rates >> 4 and pinned in (-1, i):
+            able.append((up, down))
+    if not able:
+        hz = session.region.channels_hz[max(0, pinned) % len(session.region.channels_hz)]
+        able.append((hz, hz))
+    return able[random.getrandbits(16) % len(able)]
+
+
+def _rest(session: "Session", counters: "Counters", hz: int, air_us: int) -> None:
+    """How long the duty cycle of the band and of the network keeps the node silent now."""
+    share = min(session.region.duty_cycle(hz), 1.0 / (1 << session.max_duty))
+    if share < 1.0:
+        rest_s = int(air_us * (1.0 / share - 1.0) / 1000000) + 1
+        counters.quiet_until = power.clock() + rest_s
