@@ -40,12 +40,12 @@ inline size_t bytes_of(int window) {
 struct Channel {
     State& s;
     double* ring;    // the readings of the window as they came
-    double* sorted;  // the same, sorted, between its two guards
+    double* sorted;  // the same, sorted, and its guard
     const Settings& p;
 
     Channel(unsigned char* block, const Settings& settings)
         : s(*reinterpret_cast<State*>(block)), ring(reinterpret_cast<double*>(block + sizeof(State))),
-          sorted(ring + settings.window + 1), p(settings) {}
+          sorted(ring + settings.window), p(settings) {}
 
     void reset() {
         s = State{};
@@ -105,13 +105,7 @@ struct Channel {
 
     void hold(double x) {
         const double old = ring[s.place], fresh = x + 0.0;
-        if (p.window <= LINEAR_UP_TO) {
-            double next[LINEAR_UP_TO];
-            replace_linear(sorted, next, p.window, old, fresh);
-            std::memcpy(sorted, next, sizeof(double) * static_cast<size_t>(p.window));
-        } else {
-            replace_search(sorted, p.window, old, fresh);
-        }
+        replace(sorted, p.window, old, fresh);
         ring[s.place] = fresh;
         s.place = s.place + 1 == p.window ? 0 : s.place + 1;
         s.held += s.held < p.window;

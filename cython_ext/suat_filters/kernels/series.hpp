@@ -17,10 +17,13 @@ inline size_t first_disorder(const double* t, size_t n) {
 
 // The valid readings alone; -0.0 becomes 0.0, since the order of equal values must not show in the bits.
 inline std::vector<double> valid_of(const double* x, size_t n) {
-    std::vector<double> valid;
-    valid.reserve(n);
-    for (size_t i = 0; i < n; ++i)
-        if (x[i] == x[i]) valid.push_back(x[i] + 0.0);
+    std::vector<double> valid(n);
+    size_t kept = 0;
+    for (size_t i = 0; i < n; ++i) {
+        valid[kept] = x[i] + 0.0;
+        kept += x[i] == x[i];
+    }
+    valid.resize(kept);
     return valid;
 }
 
@@ -30,13 +33,14 @@ void roll(const std::vector<double>& v, int w, bool centered, Visit visit) {
     const size_t n = v.size();
     const size_t ahead = centered ? static_cast<size_t>(w / 2) : 0;
     const size_t behind = static_cast<size_t>(w - 1) - ahead;
-    SortedWindow window(w);
-    for (size_t i = 0; i < std::min(ahead, n); ++i) window.replace(INF, v[i]);
+    double sorted[MAX_WINDOW + GUARDS];
+    clear(sorted, w);
+    for (size_t i = 0; i < std::min(ahead, n); ++i) replace(sorted, w, INF, v[i]);
     for (size_t i = 0; i < n; ++i) {
-        window.replace(i > behind ? v[i - behind - 1] : INF, i + ahead < n ? v[i + ahead] : INF);
+        replace(sorted, w, i > behind ? v[i - behind - 1] : INF, i + ahead < n ? v[i + ahead] : INF);
         const size_t first = i > behind ? i - behind : 0;
         const size_t last = std::min(i + ahead, n - 1);
-        visit(i, window.sorted(), static_cast<int>(last - first + 1));
+        visit(i, sorted, static_cast<int>(last - first + 1));
     }
 }
 

@@ -1,13 +1,15 @@
 // A window of w readings kept sorted, its median and its MAD: all exact.
 //
 // The array always holds w values in ascending order; places not yet filled hold +inf, so that filling, sliding and
-// emptying are one operation: take `old` out, put `fresh` in. s[-1] is -inf and s[w] is +inf (the guards), which lets
-// the small windows be updated without a branch. NaN never gets here.
+// emptying are one operation: take `old` out, put `fresh` in. One more place behind it (the guard) holds +inf for good,
+// which makes the number of places even and lets the small windows be updated in pairs, without a branch. NaN never
+// gets here.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <limits>
 #include <stdexcept>
@@ -25,39 +27,50 @@ constexpr double INF = std::numeric_limits<double>::infinity();
 constexpr double NOTHING = std::numeric_limits<double>::quiet_NaN();
 constexpr double MAD_TO_SIGMA = 1.4826;  // of a normal distribution: 1 / Phi^-1(3/4)
 constexpr int MAX_WINDOW = 999;
-constexpr int GUARDS = 2;
-constexpr int LINEAR_UP_TO = 64;  // measured: below it the branch-free pass beats searching and moving
+constexpr int GUARDS = 1;
+constexpr int LINEAR_UP_TO = 99;  // measured: below it the branch-free pass beats searching and moving
 
-inline void clear(double* s, int w) {
-    s[-1] = -INF;
-    std::fill(s, s + w + 1, INF);
+typedef double Pair __attribute__((vector_size(16)));  // one register of SSE2 and of NEON alike
+typedef int64_t PairMask __attribute__((vector_size(16)));
+
+inline Pair load_pair(const double* from) {
+    Pair pair;
+    std::memcpy(&pair, from, sizeof pair);
+    return pair;
 }
 
-// First place whose value is not below v. Without branches: the comparisons are coin tosses to a branch predictor.
-inline int place_of(const double* s, int w, double v) {
-    const double* base = s;
-    int left = w;
-    while (left > 1) {
+inline void clear(double* s, int w) { std::fill(s, s + w + GUARDS, INF); }
+
+// In one pass: without `old` the values behind it move down a place, and of what is then at the place before and at the
+// place itself `fresh` is the middle one wherever it belongs.
+inline void replace_linear(double* s, int w, double old, double fresh) {
+    const Pair gone = {old, old}, come = {fresh, fresh};
+    Pair before = {-INF, -INF}, here = load_pair(s);
+    for (int i = 0; i < w; i += 2) {
+        const Pair next = i + 2 < w ? load_pair(s + i + 2) : Pair{INF, INF};
+        const Pair behind = __builtin_shuffle(here, next, PairMask{1, 2});
+        const Pair left = here < gone ? here : behind;
+        const Pair shifted = __builtin_shuffle(before, left, PairMask{1, 2});
+        const Pair low = left < come ? left : come;
+        const Pair out = shifted > low ? shifted : low;
+        std::memcpy(s + i, &out, sizeof out);
+        before = left;
+        here = next;
+    }
+}
+
+// Where `old` is and where `fresh` belongs, by halving for both at once, without branches: to a branch predictor the
+// comparisons are coin tosses.
+inline void replace_search(double* s, int w, double old, double fresh) {
+    int gone = 0, place = 0;
+    for (int left = w; left > 1;) {
         const int half = left / 2;
-        base += base[half - 1] < v ? half : 0;
+        gone += half & -static_cast<int>(s[gone + half - 1] < old);
+        place += half & -static_cast<int>(s[place + half - 1] < fresh);
         left -= half;
     }
-    return static_cast<int>(base - s) + (*base < v);
-}
-
-// out = s without `old` and with `fresh`, one pass, two comparisons a place; out and s are different arrays.
-inline void replace_linear(const double* __restrict s, double* __restrict out, int w, double old, double fresh) {
-    for (int i = 0; i < w; ++i) {
-        const double before = s[i - 1] < old ? s[i - 1] : s[i];
-        const double here = s[i] < old ? s[i] : s[i + 1];
-        const double low = here < fresh ? here : fresh;
-        out[i] = before > low ? before : low;
-    }
-}
-
-inline void replace_search(double* s, int w, double old, double fresh) {
-    const int gone = place_of(s, w, old);
-    const int place = place_of(s, w, fresh);
+    gone += s[gone] < old;
+    place += s[place] < fresh;
     SUAT_CHECK(gone < w);
     if (place > gone) {
         std::memmove(s + gone, s + gone + 1, sizeof(double) * static_cast<size_t>(place - 1 - gone));
@@ -66,6 +79,10 @@ inline void replace_search(double* s, int w, double old, double fresh) {
         std::memmove(s + place + 1, s + place, sizeof(double) * static_cast<size_t>(gone - place));
         s[place] = fresh;
     }
+}
+
+inline void replace(double* s, int w, double old, double fresh) {
+    if (w <= LINEAR_UP_TO) replace_linear(s, w, old, fresh); else replace_search(s, w, old, fresh);
 }
 
 // Median of the first n of the sorted values; of an even number, the mean of the middle two.
@@ -85,17 +102,12 @@ inline double mad_odd(const double* s, int n, double m) {
         const double right = s[first + h] - m;
         return first ? std::min(right, m - s[first - 1]) : right;
     }
-    typedef double pair __attribute__((vector_size(16)));
-    const pair centre = {m, m};
-    pair best = {INF, INF};
+    const Pair centre = {m, m};
+    Pair best = {INF, INF};
     int i = 0;
     for (; i + 1 <= h; i += 2) {
-        pair low, high;
-        std::memcpy(&low, s + i, sizeof low);
-        std::memcpy(&high, s + i + h, sizeof high);
-        low = centre - low;
-        high = high - centre;
-        const pair radius = low > high ? low : high;
+        const Pair low = centre - load_pair(s + i), high = load_pair(s + i + h) - centre;
+        const Pair radius = low > high ? low : high;
         best = radius < best ? radius : best;
     }
     double least = best[0] < best[1] ? best[0] : best[1];
@@ -121,29 +133,5 @@ inline double mad_of(const double* s, int n, double m) {
     if (!std::isfinite(m)) return NOTHING;
     return n & 1 ? mad_odd(s, n, m) : mad_even(s, n, m);
 }
-
-// A sorted window for one long series: two buffers, written in turn.
-class SortedWindow {
-public:
-    explicit SortedWindow(int window) : w(window) {
-        clear(front(), w);
-        clear(back(), w);
-    }
-    void replace(double old, double fresh) {
-        if (w <= LINEAR_UP_TO) {
-            replace_linear(front(), back(), w, old, fresh);
-            turn ^= 1;
-        } else {
-            replace_search(front(), w, old, fresh);
-        }
-    }
-    const double* sorted() { return front(); }
-
-private:
-    double* front() { return buffers[turn] + 1; }
-    double* back() { return buffers[turn ^ 1] + 1; }
-    double buffers[2][MAX_WINDOW + GUARDS];
-    int w, turn = 0;
-};
 
 }  // namespace suat
