@@ -32,6 +32,7 @@ class Pasture:
         self.seed = int(scenario["seed"])
         self.start = unix(scenario["start"])
         self.end = self.start + DAY_S * float(scenario["days"])
+        self.faults = Faults(**scenario.get("faults", {}))
         config = scenario["config"]
         grounds = scenario["grounds"]
         base = make_weather(self.seed, self.start - LEAD_S - SETTLE_S, self.end + LEAD_S + DAY_S, ALMATY)
@@ -95,7 +96,7 @@ class Pasture:
 
     def _soil_node(self, node: Mapping[str, Any]) -> SoilNode:
         soil = self.soils[node["paddock"]]
-        probes = tuple(_probe(self.seed, node["name"], probe) for probe in node["probes"])
+        probes = tuple(_probe(self.seed, node["name"], probe, self.faults) for probe in node["probes"])
         return SoilNode(
             name=node["name"],
             seed=self.seed,
@@ -127,7 +128,7 @@ class Pasture:
             sensor_height_m=float(point.get("sensor_height_m", course.depth_m + 0.5)),
             ec_ds_m=course.ec_ds_m,
             state=self._state(node, self.weather[ident]),
-            faults=Faults(**node["faults"]) if "faults" in node else Faults(),
+            faults=Faults(**node["faults"]) if "faults" in node else self.faults,
             **series,
         )
 
@@ -154,7 +155,7 @@ def _grazed(herds: Iterable[Herd], paddock: str) -> Iterable[tuple[float, float]
         yield from ((at, end) for (at, place), end in zip(herd.moves, ends, strict=True) if place == paddock)
 
 
-def _probe(seed: int, node: str, probe: Mapping[str, Any]) -> Probe:
+def _probe(seed: int, node: str, probe: Mapping[str, Any], faults: Faults) -> Probe:
     """A probe with its own small errors, drawn once: gain 2 %, offset 0.008 m3/m3, thermometer 0.15 K."""
     name = f"{node}/{probe['position']}/piece"
     return Probe(
@@ -166,5 +167,5 @@ def _probe(seed: int, node: str, probe: Mapping[str, Any]) -> Probe:
         count_offset=float(probe.get("count_offset", 0.02 * normal(seed, name, 3))),
         bias_c=float(probe.get("bias_c", 0.15 * normal(seed, name, 4))),
         pore_ec=float(probe.get("pore_ec", 1.2)),
-        faults=Faults(**probe["faults"]) if "faults" in probe else Faults(),
+        faults=Faults(**probe["faults"]) if "faults" in probe else faults,
     )

@@ -1,7 +1,7 @@
 """The soil of one paddock: water in two layers and temperature at any depth, hour by hour.
 
 Water: the dual crop coefficient balance of FAO-56 (Allen et al. 1998, chapters 7 and 8) over two buckets, 0-20 cm and
-20-60 cm, with drainage above field capacity, snow by degree-days, frozen ground that takes little water in. Temperature:
+20-60 cm, with drainage above field capacity, snow by degree-days, and frozen ground that takes little in. Temperature:
 every period of the surface's own course, from hours to the year, damped and delayed on its way down.
 docs/simulator.md says what is left out.
 """
@@ -20,6 +20,7 @@ ROOT_SHARE = (0.6, 0.4)  # of the water uptake; near FAO-56's 40/30/20/10 % a qu
 STRESS_P = 0.60  # FAO-56 table 22, grazing pasture
 KCB_DORMANT = 0.15  # FAO-56 table 17, lower end
 KC_MAX = 1.15  # FAO-56 eq. 72 for a short cover in calm air
+SWARD_M = 0.15  # height of the sward, eq. 76
 EVAPORATION_M = 0.10  # Ze, FAO-56 ch. 7: 0.10 to 0.15 m
 MELT_MM_DAY_K = 3.0  # degree-day factor of snow (Hock 2003, J. Hydrology 282, 104-115: 2 to 6)
 SNOW_BELOW_C = 1.0
@@ -181,18 +182,15 @@ def _balance(
     fc1, fc2 = (texture.fc * t for t in thick)
     sat1, sat2 = (texture.sat * t for t in thick)
     drain = 1 - np.exp(-1.0 / texture.drain_h)
-    total_evaporable = 1000 * EVAPORATION_M * (texture.fc - 0.5 * texture.wp)  # TEW, eq. 73
+    evaporable = 1000 * EVAPORATION_M * (texture.fc - 0.5 * texture.wp)  # TEW, eq. 73
+    depleted = 0.5 * evaporable  # De, eq. 77: what the surface has lost since it was last wet
     # Air-dry is half the wilting point (eq. 73), and only the evaporating part of the top layer gets there.
     dry1 = wp1 * (1 - 0.5 * EVAPORATION_M / LAYERS_M[0][1])
     w1, w2 = (wp1 + fc1) / 2, (wp2 + fc2) / 2
-    n = water.shape[0]
-    names = ("theta1", "theta2", "evaporation", "transpiration", "runoff", "drainage")
-    out = {name: np.empty(n) for name in names}
-    stored = np.empty(n + 1)
-    stored[0] = w1 + w2
+    hours: list[tuple[float, ...]] = []
     rows = zip(water.tolist(), et0.tolist(), kcb.tolist(), frozen.tolist(), strict=True)
-    for i, (wet, reference, coefficient, ice) in enumerate(rows):
-        out["theta1"][i], out["theta2"][i] = w1 / thick[0], w2 / thick[1]
+    for wet, reference, coefficient, ice in rows:
+        before = (w1, w2)
         offered = wet + seep
         # Frozen ground takes water in only where its pores are not full of ice.
         enters = min(offered * (1 - w1 / sat1 if ice else 1.0), sat1 - w1)
@@ -203,17 +201,23 @@ def _balance(
         lost = max(0.0, w2 - fc2) * drain
         w2 -= lost
 
-        deficit = 1000 * EVAPORATION_M * (texture.fc - w1 / thick[0])
-        kr = min(1.0, max(0.0, (total_evaporable - deficit) / (total_evaporable - texture.rew)))  # eq. 74
-        bare = max(0.0, 1.0 - coefficient / KC_MAX)
+        depleted = max(0.0, depleted - enters)
+        kr = min(1.0, max(0.0, (evaporable - depleted) / (evaporable - texture.rew)))  # eq. 74
+        bare = 1 - ((coefficient - KCB_DORMANT) / (KC_MAX - KCB_DORMANT)) ** (1 + 0.5 * SWARD_M)  # eq. 75, 76
         evaporated = min(reference * min(kr * (KC_MAX - coefficient), bare * KC_MAX), max(0.0, w1 - dry1))  # eq. 71
         w1 -= evaporated
+        depleted = min(evaporable, depleted + evaporated / bare)
         demand = coefficient * reference
         up1 = min(demand * ROOT_SHARE[0] * stress((fc1 - w1) / (fc1 - wp1)), max(0.0, w1 - wp1))
         up2 = min(demand * ROOT_SHARE[1] * stress((fc2 - w2) / (fc2 - wp2)), max(0.0, w2 - wp2))
         w1 -= up1
         w2 -= up2
-        out["evaporation"][i], out["transpiration"][i] = evaporated, up1 + up2
-        out["runoff"][i], out["drainage"][i] = offered - enters, lost
-        stored[i + 1] = w1 + w2
-    return out | {"stored": stored}
+        hours.append((*before, evaporated, up1 + up2, offered - enters, lost))
+    table = np.array(hours).T
+    names = ("evaporation", "transpiration", "runoff", "drainage")
+    return {
+        "theta1": table[0] / thick[0],
+        "theta2": table[1] / thick[1],
+        "stored": np.append(table[0] + table[1], w1 + w2),
+        **dict(zip(names, table[2:], strict=True)),
+    }

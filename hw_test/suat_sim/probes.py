@@ -19,6 +19,10 @@ Readings = dict[str, float | None]
 
 WATER_INDEX = math.sqrt(80.3) - 1  # refractive index of water above air's
 STUCK_BLOCK_S = 3 * 86400
+_NAMES = {
+    place: tuple(f"probe{place}.{field}" for field in ("vwc", "permittivity", "count", "temperature", "ec"))
+    for place in (1, 2, 3, 4)
+}
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def inverse_topp(theta: float) -> float:
     for _ in range(8):
         error = topp(e) - theta
         e -= error / (0.0292 - 1.1e-3 * e + 1.29e-5 * e * e)
-        if abs(error) < 1e-12:
+        if abs(error) < 1e-9:
             break
     return e
 
@@ -114,13 +118,13 @@ def normalised_count(permittivity: float, temperature_c: float) -> float:
 
 def probe_readings(seed: int, name: str, probe: Probe, theta: Series, soil_c: Series, t: float) -> Readings:
     """Every form of what this probe can give at t, under "probeN.FIELD"; a dropout gives None in all of them."""
-    group = f"probe{probe.position}."
+    vwc_name, permittivity_name, count_name, temperature_name, ec_name = _NAMES[probe.position]
     seen = _stuck_since(seed, name, probe.faults.stuck, t)
     bits = mix(stream(seed, name) + int(seen) * 0x632BE59BD9B4E019)
     luck = mix(bits) * 2.0**-64
     faults = probe.faults
     if luck < faults.dropout:
-        return {group + field: None for field in ("vwc", "permittivity", "count", "temperature", "ec")}
+        return dict.fromkeys(_NAMES[probe.position])
     temperature = soil_c.at(seen) + probe.bias_c + 0.04 * _bell(bits, 0)
     water = liquid(theta.at(seen), temperature) * probe.gain + probe.offset_m3 + 0.0015 * _bell(bits, 20)
     if luck > 1 - faults.spike:
@@ -130,11 +134,11 @@ def probe_readings(seed: int, name: str, probe: Probe, theta: Series, soil_c: Se
     permittivity = max(1.0, inverse_topp(water) + 0.05 * _bell(bits, 40))
     count = normalised_count(permittivity, temperature) * probe.count_gain + probe.count_offset
     return {
-        group + "vwc": round(water, 4),
-        group + "permittivity": round(permittivity, 2),
-        group + "count": round(min(1.0, max(0.0, count)), 4),
-        group + "temperature": round(temperature * 16) / 16,
-        group + "ec": round(bulk_ec(permittivity, temperature, probe.pore_ec), 3),
+        vwc_name: round(water, 4),
+        permittivity_name: round(permittivity, 2),
+        count_name: round(min(1.0, max(0.0, count)), 4),
+        temperature_name: round(temperature * 16) / 16,
+        ec_name: round(bulk_ec(permittivity, temperature, probe.pore_ec), 3),
     }
 
 

@@ -125,6 +125,8 @@ def demand_course(
     served = set(paddocks)
     day_mean, day_rain = weather.air.reshape(-1, 24).mean(axis=1), weather.rain.reshape(-1, 24).sum(axis=1)
     for herd in herds:
+        if served.isdisjoint(paddock for _, paddock in herd.moves):
+            continue
         visits = VISITS.get(herd.species, VISITS["other"])
         for i in range(steps):
             t = start + STEP_S * i

@@ -24,6 +24,9 @@ DAY_S = 86400
 SOLAR_CONSTANT = 0.0820  # MJ m-2 min-1, FAO-56 eq. 21
 MM_PER_MJ = 0.408  # FAO-56 eq. 20, the inverse of the latent heat of vaporisation
 LAPSE_K_PER_M = 0.0065  # ICAO standard atmosphere
+# Rain at 2,500 m against the foothills, January first: less in winter, a summer maximum [design].
+MOUNTAIN_M = 2500.0
+MOUNTAIN_RAIN = (0.6, 0.6, 0.6, 0.8, 1.1, 1.8, 1.9, 1.9, 1.5, 0.9, 0.7, 0.6)
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,8 @@ def make_weather(seed: int, start: float, end: float, climate: Climate = ALMATY)
 
 
 def at_elevation(weather: Weather, elevation_m: float, rain_factor: float = 1.0, sun_factor: float = 1.0) -> Weather:
-    """The same weather at another height: cooler by the lapse rate, evapotranspiration by the mean-temperature term.
+    """The same weather at another height: cooler by the lapse rate, evapotranspiration by the mean-temperature term,
+    and the higher the more of its rain in summer.
 
     rain_factor: rain shadow or windward slope; sun_factor: a slope that faces the sun (> 1) or the shade (< 1).
     """
@@ -166,11 +170,14 @@ def at_elevation(weather: Weather, elevation_m: float, rain_factor: float = 1.0,
     air = weather.air - colder
     day_mean = np.repeat(weather.air.reshape(-1, 24).mean(axis=1), 24)
     scale = np.maximum(0.0, day_mean - colder + 17.8) / np.maximum(1.0, day_mean + 17.8)
+    month, _ = _calendar(weather.start / DAY_S + np.arange(air.shape[0] // 24))
+    up = min(1.0, max(0.0, (elevation_m - ALMATY.elevation_m) / (MOUNTAIN_M - ALMATY.elevation_m)))
+    season = np.repeat(1 + up * (_monthly(MOUNTAIN_RAIN, month) - 1), 24)
     return Weather(
         start=weather.start,
         elevation_m=elevation_m,
         air=air,
-        rain=weather.rain * rain_factor,
+        rain=weather.rain * season * rain_factor,
         solar=weather.solar * sun_factor,
         et0=weather.et0 * scale * sun_factor,
     )
