@@ -18,12 +18,13 @@ from suat.records import Acknowledgement, Admitted, Batch, Committed, DeviceReco
 from suat.store.database import JournalError, explained, open_writer
 from suat.store.outbox import forget_told, last_number, place, tell, tell_again
 from suat.store.reader import Reader
-from suat.store.rows import Curve, Derived, Move
+from suat.store.rows import Curve, Derived, Move, Told
 from suat.store.sessions import write_session, write_sessions
 
 __all__ = ["Journal", "JournalError", "Reader"]
 
 ACK_BITS = 64  # suat_wire.control: a bitmap of 8 bytes, bit i is record cumulative + 1 + i
+STATES_DAYS = 14  # how long every day's state of the filters is kept
 ACK_SCAN = 20_000  # records looked at for one acknowledgement
 
 
@@ -107,9 +108,10 @@ class Journal:
         held.close()
         return Acknowledgement(registration, cumulative, bitmap.to_bytes((bitmap.bit_length() + 7) // 8, "little"))
 
-    def derive(self, derived: Derived) -> int:
-        """Write derived rows and tell the sinks of those that changed; the outbox's last number after it."""
+    def derive(self, derived: Derived) -> Told:
+        """Write derived rows and tell the sinks of those that changed."""
         with self._transaction() as connection:
+            before = last_number(connection)
             connection.executemany(
                 "INSERT INTO cleaned (sample, body) VALUES (?, ?)"
                 " ON CONFLICT (sample) DO UPDATE SET body = excluded.body",
@@ -126,25 +128,20 @@ class Journal:
                 " ON CONFLICT (registration, time_us) DO UPDATE SET record = excluded.record, body = excluded.body",
                 derived.states,
             )
+            connection.executemany(
+                _THIN, [(state.registration, state.time_us - STATES_DAYS * 86_400_000_000) for state in derived.states]
+            )
             for sink, (position, row) in derived.positions.items():
                 place(connection, sink, position, row)
             if derived.positions:
                 forget_told(connection)
-            return last_number(connection)
+            return Told(before + 1, last_number(connection))
 
     def drop_states(self, registration: int, since_us: int) -> None:
         """Forget the filters' states of a node from `since_us` on: readings came in before them."""
         with self._transaction() as connection:
             connection.execute(
                 "DELETE FROM filter_state WHERE registration = ? AND time_us >= ?", (registration, since_us)
-            )
-
-    def thin_states(self, registration: int, keep: Iterable[int]) -> None:
-        """Forget all states of a node but those at the times of `keep`."""
-        with self._transaction() as connection:
-            connection.execute(
-                "DELETE FROM filter_state WHERE registration = ? AND time_us NOT IN (SELECT value FROM json_each(?))",
-                (registration, json.dumps(list(keep))),
             )
 
     def add_device(self, device: DeviceRecord, session: SessionUpdate | None = None) -> int:
@@ -256,6 +253,13 @@ class Journal:
             )
 
 
+# Of the filters' old states the first of each month stays.
+_THIN = (
+    "DELETE FROM filter_state AS old WHERE registration = ? AND time_us < ? AND EXISTS"
+    " (SELECT 1 FROM filter_state AS kept WHERE kept.registration = old.registration AND kept.time_us < old.time_us"
+    " AND strftime('%Y-%m', kept.time_us / 1000000, 'unixepoch')"
+    " = strftime('%Y-%m', old.time_us / 1000000, 'unixepoch'))"
+)
 _WINDOW = (
     "INSERT INTO window (registration, width_s, start_us, body) VALUES (?, ?, ?, ?)"
     " ON CONFLICT (registration, width_s, start_us) DO UPDATE SET body = excluded.body WHERE body <> excluded.body"

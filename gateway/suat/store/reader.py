@@ -143,7 +143,20 @@ class Reader:
             " d.dev_nonce, d.join_nonce FROM session s JOIN device d ON d.id = s.registration"
             " ORDER BY s.registration, s.pending"
         )
-        return [SessionUpdate(*row[:3], bool(row[3]), *row[4:]) for row in rows]
+        return [
+            SessionUpdate(
+                registration=row[0],
+                fcnt_up=row[1],
+                fcnt_down=row[2],
+                pending=bool(row[3]),
+                dev_addr=row[4],
+                nwk_skey=row[5],
+                app_skey=row[6],
+                dev_nonce=row[7],
+                join_nonce=row[8],
+            )
+            for row in rows
+        ]
 
     def nonces(self) -> dict[int, tuple[int, int]]:
         """(lowest DevNonce still allowed, last JoinNonce given) of each node."""
@@ -212,6 +225,13 @@ class Reader:
     ) -> tuple[Array, Array, Array]:
         """(time [us, int64], cleaned value [NaN while unusable], flags) of one channel, by time."""
         code = channel_of(group, channel).code
+        times, entries, origin = self.cleaned_entries(registration, since_us, until_us)
+        mine = entries["code"] == code
+        chosen = entries[mine]
+        return times[origin[mine]], chosen["value"].copy(), chosen["flags"].copy()
+
+    def cleaned_entries(self, registration: int, since_us: int, until_us: int) -> tuple[Array, Array, Array]:
+        """(sample times [us], entries of all channels (`packed.CLEANED`), each entry's sample) of a node, by time."""
         rows = self._ask(
             "SELECT s.time_us, c.body FROM sample s JOIN cleaned c ON c.sample = s.id"
             " WHERE s.registration = ? AND s.time_us >= ? AND s.time_us < ? ORDER BY s.time_us, s.record",
@@ -219,9 +239,7 @@ class Reader:
         )
         times = np.fromiter((row[0] for row in rows), np.int64, len(rows))
         entries, origin = stack([row[1] for row in rows], CLEANED)
-        mine = entries["code"] == code
-        chosen = entries[mine]
-        return times[origin[mine]], chosen["value"].copy(), chosen["flags"].copy()
+        return times, entries, origin
 
     # Windows
 

@@ -119,6 +119,13 @@ class FilterState(NamedTuple):
     body: bytes
 
 
+class Told(NamedTuple):
+    """The outbox's numbers that one transaction appended: first..last; nothing when last < first."""
+
+    first: int
+    last: int
+
+
 @dataclass(frozen=True, slots=True)
 class Derived:
     """What one transaction writes of derived rows; the sinks are told in the same transaction.

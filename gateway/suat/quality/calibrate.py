@@ -1,0 +1,126 @@
+"""Calibrate: from what a probe gave to the physical quantity, by curves that live in the gateway alone.
+
+`vwc` passes, `permittivity` goes through Topp's equation, `count` needs the probe's own curve, `distance` the height at
+which the sensor hangs. What lacks its calibration is flagged `uncalibrated` and is no number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from suat_filters import RANGE, UNCALIBRATED
+
+from suat.records import DeviceRecord
+from suat.store.channels import BY_FIELD, PROBES
+from suat.store.rows import Curve
+
+NAN = math.nan
+BLIND_ZONE_M = 0.03  # DFRobot A02YYUW: nearer echoes are the sensor's own ringing
+COUNT = (-0.2, 1.3)  # air is 0, water 1; [D] beyond: a broken wire or a probe that is not the one that was normalised
+PERMITTIVITY = (1.0, 81.0)  # air and water: what lies outside is no soil (METER TEROS 12: 1 to 80)
+
+
+def topp(permittivity: float) -> float:
+    """Water content [m3/m3] of mineral soil by its permittivity: Topp, Davis, Annan 1980, equation 7."""
+    e = permittivity
+    return ((4.3e-6 * e - 5.5e-4) * e + 0.0292) * e - 0.053
+
+
+class Calibrated(NamedTuple):
+    """One channel of a sample in its physical unit; NaN with the flag that says why."""
+
+    code: int
+    value: float
+    flags: int
+
+
+class NodeCalibration(NamedTuple):
+    """What one node's readings are turned into quantities with."""
+
+    curves: Mapping[str, tuple[float, ...]] = {}  # by group: moisture = sum(c[i] * count**i)
+    sensor_height_m: float | None = None
+
+    def fingerprint(self) -> bytes:
+        """Changes when the calibration does."""
+        text = repr((sorted(self.curves.items()), self.sensor_height_m))
+        return hashlib.blake2b(text.encode(), digest_size=8).digest()
+
+
+NO_CALIBRATION = NodeCalibration()
+_Convert = Callable[[float, NodeCalibration, str], tuple[float, int]]
+
+
+def calibrations(
+    devices: Iterable[DeviceRecord],
+    curves: Mapping[tuple[int, str], Curve],
+    heights: Mapping[str, float | None],
+) -> dict[int, NodeCalibration]:
+    """By registration; `heights` is `sensor_height_m` by water point."""
+    return {
+        device.registration: NodeCalibration(
+            {
+                group: curves[device.registration, group].coefficients
+                for group in PROBES
+                if (device.registration, group) in curves
+            },
+            heights.get(device.water_point) if device.water_point else None,
+        )
+        for device in devices
+    }
+
+
+def _permittivity(value: float, _: NodeCalibration, __: str) -> tuple[float, int]:
+    low, high = PERMITTIVITY
+    return (topp(value), 0) if low <= value <= high else (NAN, RANGE)
+
+
+def _count(value: float, calibration: NodeCalibration, group: str) -> tuple[float, int]:
+    low, high = COUNT
+    if not low <= value <= high:
+        return NAN, RANGE
+    curve = calibration.curves.get(group)
+    if curve is None:
+        return NAN, UNCALIBRATED
+    moisture = 0.0
+    for coefficient in reversed(curve):
+        moisture = moisture * value + coefficient
+    return moisture, 0
+
+
+def _distance(value: float, calibration: NodeCalibration, _: str) -> tuple[float, int]:
+    if calibration.sensor_height_m is None:
+        return NAN, UNCALIBRATED
+    return (calibration.sensor_height_m - value, 0) if value > BLIND_ZONE_M else (NAN, RANGE)
+
+
+_CONVERT: dict[str, _Convert] = {"permittivity": _permittivity, "count": _count, "distance": _distance}
+
+_Step = tuple[int, tuple[str, str], _Convert | None, str]
+_plans: dict[tuple[tuple[str, str], ...], tuple[_Step, ...]] = {}  # by the fields sent; a fleet uses a handful
+
+
+def _plan(fields: tuple[tuple[str, str], ...]) -> tuple[_Step, ...]:
+    steps: dict[int, tuple[int, _Step]] = {}
+    for group, field in fields:
+        channel = BY_FIELD.get((group, field))
+        if channel is not None:
+            rank = channel.fields.index(field)
+            if channel.code not in steps or rank < steps[channel.code][0]:
+                steps[channel.code] = rank, (channel.code, (group, field), _CONVERT.get(field), group)
+    if len(_plans) >= 256:
+        _plans.clear()
+    plan = _plans[fields] = tuple(step for _, step in (steps[code] for code in sorted(steps)))
+    return plan
+
+
+def calibrate(sent: Mapping[tuple[str, str], float], calibration: NodeCalibration = NO_CALIBRATION) -> list[Calibrated]:
+    """The cleaned channels' raw material, by rising code; what is not cleaned (faults, health) is left out."""
+    fields = tuple(sent)
+    plan = _plans.get(fields) or _plan(fields)
+    return [
+        Calibrated(code, sent[key], 0) if convert is None else Calibrated(code, *convert(sent[key], calibration, group))
+        for code, key, convert, group in plan
+    ]

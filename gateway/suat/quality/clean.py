@@ -1,0 +1,293 @@
+"""Clean: every kept sample goes once through its node's filters, in the order of its time.
+
+Each node has a `suat_filters.FilterBank` of its own, one channel a cleaned quantity. A sample that is older than what
+the bank has seen (sent again after a loss, found after a power cut) puts the node into *replay*: its filters go back to
+a kept state from before that sample and see all from there again, so that the result is, bit for bit, that of readings
+which came in order. Starting, late samples, a changed calibration and `suat refilter` are all that one replay.
+
+Soil at or below 0 degC masks that probe's moisture: capacitance probes do not see ice as water.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby, islice
+from operator import attrgetter
+from typing import Any
+
+from suat_filters import FROZEN, FilterBank
+from suat_wire.payload import unpack
+
+from suat.quality.calibrate import NO_CALIBRATION, NodeCalibration, calibrate
+from suat.quality.settings import SETTINGS
+from suat.records import KeptSample
+from suat.store.channels import BY_NAME, PROBES
+from suat.store.journal import Journal
+from suat.store.packed import pack_cleaned
+from suat.store.reader import Reader
+from suat.store.rows import Derived, FilterState, SampleRow
+
+CHUNK = 2000  # samples of a replay between two transactions
+DAY_US = 86_400_000_000
+_BEGINNING = (-1, -1)
+_SMALL = 32  # fewer readings than this are pushed one by one: dearer each, but no arrays
+
+Key = tuple[int, int]  # (time_us, record): the order in which a node's samples are seen
+_Entry = list[Any]  # [code, value, flags] of one channel of one sample, while it is being cleaned
+OnChange = Callable[[int, Sequence[int], int], None]  # (registration, times of samples, first number in the outbox)
+
+_TEMPERATURE_OF = {BY_NAME[probe, "moisture"].code: BY_NAME[probe, "temperature"].code for probe in PROBES}
+_state_head = struct.Struct("<8sB")
+
+
+class NodeFilters:
+    """The filters of one node: channels appear when they are first read."""
+
+    def __init__(self) -> None:
+        self.slots: dict[int, int] = {}  # channel code -> channel of the bank
+        self.bank = FilterBank(0, [])
+        self.seen: Key = _BEGINNING
+
+    def slot(self, code: int) -> int:
+        """The bank's channel of a code."""
+        slot = self.slots.get(code)
+        if slot is None:
+            slot = self.slots[code] = self.bank.grow(SETTINGS[code])
+        return slot
+
+    def save(self, calibration: NodeCalibration) -> bytes:
+        """The state, with what it was computed by."""
+        head = _state_head.pack(calibration.fingerprint(), len(self.slots))
+        return head + bytes(self.slots) + self.bank.save()
+
+    @classmethod
+    def load(cls, state: FilterState, calibration: NodeCalibration) -> NodeFilters | None:
+        """The filters as they were saved; None when calibration, limits or form have changed since."""
+        try:
+            fingerprint, count = _state_head.unpack_from(state.body)
+            codes = state.body[_state_head.size : _state_head.size + count]
+            bank = FilterBank.load(state.body[_state_head.size + count :])
+        except (struct.error, ValueError):
+            return None
+        if fingerprint != calibration.fingerprint() or bank.settings != tuple(SETTINGS.get(code) for code in codes):
+            return None
+        filters = cls()
+        filters.slots = {code: slot for slot, code in enumerate(codes)}
+        filters.bank = bank
+        filters.seen = state.time_us, state.record
+        return filters
+
+    def run(self, samples: Sequence[KeptSample | SampleRow], calibration: NodeCalibration) -> list[bytes]:
+        """Clean samples that come in order: one body each (`store/packed.py`)."""
+        found = [[list(entry) for entry in calibrate(unpack(sample.body), calibration)] for sample in samples]
+        times = [sample.time_us / 1e6 for sample in samples]
+        self._push(times, found, lambda code: code not in _TEMPERATURE_OF)
+        for entries in found:
+            _mask_frozen(entries)
+        self._push(times, found, lambda code: code in _TEMPERATURE_OF)
+        self.seen = samples[-1].time_us, samples[-1].record
+        return [pack_cleaned([(code, flags, value) for code, value, flags in entries]) for entries in found]
+
+    def _push(self, times: list[float], found: list[list[_Entry]], chosen: Callable[[int], bool]) -> None:
+        """Push the readings of the chosen channels, and put value and flags in their place. NaN is not pushed."""
+        work = [
+            (self.slot(entry[0]), time, entry)
+            for time, entries in zip(times, found, strict=True)
+            for entry in entries
+            if chosen(entry[0]) and entry[1] == entry[1]
+        ]
+        if len(work) < _SMALL:
+            push = self.bank.push
+            for slot, time, entry in work:
+                entry[1], flags = push(slot, time, entry[1])
+                entry[2] |= flags
+            return
+        values, many = self.bank.push_many(
+            [slot for slot, _, _ in work], [time for _, time, _ in work], [entry[1] for _, _, entry in work]
+        )
+        for (_, _, entry), value, flags in zip(work, values.tolist(), many.tolist(), strict=True):
+            entry[1] = value
+            entry[2] |= flags
+
+
+def _mask_frozen(entries: list[_Entry]) -> None:
+    temperatures = {entry[0]: entry[1] for entry in entries}
+    for entry in entries:
+        temperature = temperatures.get(_TEMPERATURE_OF.get(entry[0], -1))
+        if temperature is not None and temperature <= 0.0:
+            entry[1] = math.nan
+            entry[2] |= FROZEN
+
+
+@dataclass(slots=True)
+class _Replay:
+    """A node whose filters have gone back; `filters` None until its state was looked up."""
+
+    since: Key  # the oldest sample that they must see again
+    filters: NodeFilters | None = None
+
+
+class Cleaner:
+    """Cleans what the journal keeps. Lives on the thread that writes the journal.
+
+    `on_change` is told of samples whose cleaned values are new or changed, after they were written.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        reader: Reader,
+        calibration: Mapping[int, NodeCalibration],
+        on_change: OnChange = lambda registration, times, seq: None,
+    ) -> None:
+        self._journal = journal
+        self._reader = reader
+        self._calibration = dict(calibration)
+        self._on_change = on_change
+        self._live: dict[int, NodeFilters] = {}
+        self._replays: dict[int, _Replay] = {}
+
+    @property
+    def pending(self) -> bool:
+        """Whether `work` has something to do."""
+        return bool(self._replays)
+
+    def start(self) -> None:
+        """Take every node up where it was left; what was kept but not cleaned is found by its replay."""
+        for registration in self._reader.newest_records():
+            self._replays.setdefault(registration, _Replay((1 << 62, 0)))
+        for registration, since_us in self._reader.uncleaned().items():
+            self._go_back(registration, (since_us, -1))
+
+    def recalibrate(self, calibration: Mapping[int, NodeCalibration]) -> None:
+        """Take over a new calibration; nodes whose own has changed are replayed from their beginning."""
+        for registration in {*self._live, *self._replays}:
+            before = self._calibration.get(registration, NO_CALIBRATION)
+            if calibration.get(registration, NO_CALIBRATION).fingerprint() != before.fingerprint():
+                self._go_back(registration, _BEGINNING)
+        self._calibration = dict(calibration)
+
+    def refilter(self, since_us: int, registration: int | None = None) -> None:
+        """Have one node, or all, seen again from `since_us` on."""
+        for known in self._reader.newest_records():
+            if registration in (None, known):
+                self._go_back(known, (since_us, -1))
+
+    def clean(self, samples: Iterable[KeptSample]) -> None:
+        """Clean what was just committed. Late samples, and nodes in replay, are left to `work`."""
+        derived = Derived()
+        changed: list[tuple[int, list[int]]] = []
+        node = attrgetter("registration")
+        for registration, group in groupby(sorted(samples, key=node), key=node):
+            ordered = sorted(group, key=_key)
+            filters = self._live.get(registration)
+            if filters is None or _key(ordered[0]) <= filters.seen:
+                self._go_back(registration, _key(ordered[0]))
+                continue
+            bodies = self._advance(registration, filters, ordered, derived)
+            derived.cleaned.extend(zip([sample.id for sample in ordered], bodies, strict=True))
+            changed.append((registration, [sample.time_us for sample in ordered]))
+        if derived.cleaned:
+            derived.cleaned.sort()
+            try:
+                told = self._journal.derive(derived)
+            except BaseException:  # the filters have seen what was not written
+                for registration, times in changed:
+                    self._go_back(registration, (min(times), -1))
+                raise
+            for registration, times in changed:
+                self._on_change(registration, times, told.first)
+
+    def work(self) -> bool:
+        """One step of a replay, at most `CHUNK` samples; whether more is to be done. JournalError: try again."""
+        if self._replays:
+            registration, replay = next(iter(self._replays.items()))
+            if replay.filters is None:
+                replay.filters = self._restore(registration, replay.since)
+            seen = replay.filters.seen
+            rows = self._reader.samples(registration, max(seen[0], 0))
+            samples = list(islice((row for row in rows if _key(row) > seen), CHUNK))
+            if samples:
+                self._replay(registration, replay.filters, samples)
+            if len(samples) < CHUNK:
+                self._live[registration] = replay.filters
+                del self._replays[registration]
+        return self.pending
+
+    def finish(self) -> None:
+        """All replays to their end."""
+        while self.work():
+            pass
+
+    def save(self) -> None:
+        """Keep the state of every node, so that the next start has little to replay."""
+        states = [
+            FilterState(registration, *filters.seen, filters.save(self._of(registration)))
+            for registration, filters in self._live.items()
+            if filters.seen != _BEGINNING
+        ]
+        self._journal.derive(Derived(states=states))
+
+    def _of(self, registration: int) -> NodeCalibration:
+        return self._calibration.get(registration, NO_CALIBRATION)
+
+    def _go_back(self, registration: int, since: Key) -> None:
+        replay = self._replays.get(registration)
+        self._live.pop(registration, None)
+        if replay is None:
+            self._replays[registration] = _Replay(since)
+        elif replay.filters is None:
+            replay.since = min(replay.since, since)
+        elif since <= replay.filters.seen:
+            self._replays[registration] = _Replay(since)
+
+    def _restore(self, registration: int, since: Key) -> NodeFilters:
+        """The newest kept filters that had not seen `since`; states from after it are forgotten."""
+        newest = self._reader.filter_state(registration)
+        if newest is None:
+            return NodeFilters()
+        if newest.time_us >= since[0]:
+            self._journal.drop_states(registration, since[0])
+            newest = self._reader.filter_state(registration)
+        filters = NodeFilters.load(newest, self._of(registration)) if newest else None
+        if newest and filters is None:  # computed by another calibration or other limits: all of them were
+            self._journal.drop_states(registration, -1)
+        return filters or NodeFilters()
+
+    def _advance(
+        self,
+        registration: int,
+        filters: NodeFilters,
+        samples: Sequence[KeptSample | SampleRow],
+        derived: Derived,
+    ) -> list[bytes]:
+        """Clean samples in order; at each turn of a UTC day the state before it is kept."""
+        bodies: list[bytes] = []
+        for day, group in groupby(samples, key=lambda sample: sample.time_us // DAY_US):
+            if filters.seen != _BEGINNING and filters.seen[0] // DAY_US != day:
+                body = filters.save(self._of(registration))
+                derived.states.append(FilterState(registration, *filters.seen, body))
+            bodies += filters.run(list(group), self._of(registration))
+        return bodies
+
+    def _replay(self, registration: int, filters: NodeFilters, samples: list[SampleRow]) -> None:
+        derived = Derived(of=registration)
+        seen, slots, saved = filters.seen, len(filters.slots), filters.bank.save()
+        try:
+            bodies = self._advance(registration, filters, samples, derived)
+            pairs = [(row, body) for row, body in zip(samples, bodies, strict=True) if row.cleaned != body]
+            derived.cleaned.extend((row.id, body) for row, body in pairs)
+            told = self._journal.derive(derived)
+        except BaseException:  # as if nothing had been pushed: the same samples come again
+            filters.seen, filters.bank = seen, FilterBank.load(saved)
+            filters.slots = dict(islice(filters.slots.items(), slots))
+            raise
+        if pairs:
+            self._on_change(registration, [row.time_us for row, _ in pairs], told.first)
+
+
+def _key(sample: KeptSample | SampleRow) -> Key:
+    return sample.time_us, sample.record

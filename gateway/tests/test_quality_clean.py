@@ -1,0 +1,255 @@
+"""Cleaning: readings in any order give what they give in order; nothing committed stays uncleaned."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from suat_wire.payload import pack
+
+from suat.quality.calibrate import NodeCalibration
+from suat.quality.clean import CHUNK, Cleaner
+from suat.records import Admitted, Batch, DeviceRecord, Flag, Probe, Row, SessionUpdate
+from suat.store.journal import Journal, JournalError
+from suat.store.reader import Reader
+from suat.store.rows import Derived
+
+START_US = 1_780_000_000_000_000
+MINUTE_US = 60_000_000
+
+
+def sample(record: int, minutes: float, **probe: float) -> Row:
+    """A sample of probe1 taken `minutes` after the start."""
+    readings = {("probe1", name): value for name, value in probe.items()} | {("node", "battery"): 3.6}
+    return Row(record, START_US + int(minutes * MINUTE_US) + record % 1000, pack(readings))
+
+
+def weather(seed: int, count: int, every_min: float = 15) -> list[Row]:
+    """Days of one probe with rain, frost, spikes and wild values."""
+    chance = random.Random(seed)
+    moisture, rows = 0.2, []
+    for record in range(count):
+        moisture = min(0.45, moisture + 0.1) if chance.random() < 0.02 else max(0.05, moisture * 0.9995)
+        temperature = 8 * math.sin(record / 15) + 4
+        wild = chance.random()
+        shown = 1.4 if wild < 0.01 else moisture + 0.2 if wild < 0.03 else moisture
+        rows.append(sample(record, record * every_min, vwc=shown, temperature=temperature, ec=chance.random()))
+    return rows
+
+
+class Bench:
+    """A journal with one node, and the cleaner at work on it."""
+
+    def __init__(self, folder: Path, calibration: NodeCalibration | None = None) -> None:
+        self.journal = Journal(folder / "journal.db")
+        self.reader = self.journal.reader()
+        self.node = self.journal.add_device(
+            DeviceRecord(0, "n", "soil", "00" * 8, None, "p", None, (Probe("a", 10, 1),), 0)
+        )
+        self.changes: list[tuple[int, list[int], int]] = []
+        self.calibration = {self.node: calibration} if calibration else {}
+        self.restart()
+
+    def restart(self) -> None:
+        self.cleaner = Cleaner(
+            self.journal,
+            self.reader,
+            self.calibration,
+            lambda node, times, seq: self.changes.append((node, [*times], seq)),
+        )
+        self.cleaner.start()
+
+    def commit(self, rows: list[Row], clean: bool = True) -> None:
+        admitted = Admitted(self.node, SessionUpdate(self.node, 0, 0), START_US, 0, -80.0, 5.0, tuple(rows), None)
+        kept = self.journal.commit(Batch((admitted,))).samples
+        if clean:
+            self.cleaner.clean(kept)
+
+    def cleaned(self) -> dict[int, bytes | None]:
+        return {row.record: row.cleaned for row in self.reader.samples(self.node)}
+
+    def close(self) -> None:
+        self.reader.close()
+        self.journal.close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.close()
+
+
+def in_order(folder: Path, rows: list[Row]) -> dict[int, bytes | None]:
+    """What one sample after the other gives: the reference."""
+    made = Bench(folder)
+    for row in rows:
+        made.commit([row])
+        made.cleaner.finish()
+    found = made.cleaned()
+    made.close()
+    return found
+
+
+def values(reader: Reader, node: int, channel: str) -> list[float]:
+    return reader.series(node, "probe1", channel)[1].tolist()
+
+
+def flags(reader: Reader, node: int, channel: str) -> list[Flag]:
+    return [Flag(found) for found in reader.series(node, "probe1", channel)[2].tolist()]
+
+
+def test_late_samples_end_as_if_they_had_come_in_order(tmp_path: Path) -> None:
+    rows = weather(1, 400)
+    expected = in_order(tmp_path / "a", rows)
+    for seed in range(4):
+        chance = random.Random(seed)
+        made = Bench(tmp_path / f"b{seed}")
+        order = sorted(rows, key=lambda row: row.record + (chance.random() ** 6) * 150)
+        while order:
+            size = chance.randint(1, 20)
+            made.commit(order[:size])
+            del order[:size]
+            if chance.random() < 0.5:
+                made.cleaner.work()
+            if chance.random() < 0.05:
+                made.cleaner.save()
+                made.restart()
+        made.cleaner.finish()
+        assert made.cleaned() == expected
+        made.close()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.permutations(range(30)), st.lists(st.integers(1, 7), min_size=30))
+def test_any_order_gives_the_same(tmp_path_factory: pytest.TempPathFactory, order: list[int], sizes: list[int]) -> None:
+    rows = weather(2, 30, every_min=100)
+    made = Bench(tmp_path_factory.mktemp("any"))
+    left = [rows[index] for index in order]
+    for size in sizes:
+        made.commit(left[:size])
+        del left[:size]
+    made.cleaner.finish()
+    found = made.cleaned()
+    made.close()
+    assert found == in_order(tmp_path_factory.mktemp("ordered"), rows)
+
+
+def test_what_was_committed_but_not_cleaned_is_cleaned_at_the_start(tmp_path: Path) -> None:
+    rows = weather(3, 300)
+    expected = in_order(tmp_path / "a", rows)
+    made = Bench(tmp_path / "b")
+    made.commit(rows[:100] + rows[150:200])
+    made.cleaner.finish()
+    made.commit(rows[100:150], clean=False)  # killed between the two transactions
+    made.commit(rows[200:], clean=False)
+    made.restart()
+    made.cleaner.finish()
+    assert made.cleaned() == expected
+    made.close()
+
+
+def test_a_restart_changes_nothing(tmp_path: Path) -> None:
+    rows = weather(4, 300)
+    expected = in_order(tmp_path / "a", rows)
+    made = Bench(tmp_path / "b")
+    for start in range(0, 300, 30):
+        made.commit(rows[start : start + 30])
+        made.cleaner.finish()
+        if start % 60:
+            made.cleaner.save()
+        made.restart()
+    made.changes.clear()
+    made.cleaner.finish()
+    assert made.cleaned() == expected
+    assert not made.changes  # nor is anything written again
+    made.close()
+
+
+def test_refilter_of_unchanged_readings_writes_nothing(bench: Bench) -> None:
+    bench.commit(weather(5, 200))
+    bench.cleaner.finish()
+    bench.changes.clear()
+    before = bench.reader.outbox(0, 1000)
+    bench.cleaner.refilter(0)
+    bench.cleaner.finish()
+    assert not bench.changes and bench.reader.outbox(0, 1000) == before
+
+
+def test_a_long_replay_goes_in_steps(bench: Bench) -> None:
+    bench.commit(weather(6, CHUNK + 10, every_min=5), clean=False)
+    bench.restart()
+    assert bench.cleaner.work()
+    assert sum(body is not None for body in bench.cleaned().values()) == CHUNK
+    bench.commit([sample(CHUNK + 10, (CHUNK + 10) * 5, vwc=0.2)])  # meanwhile
+    bench.cleaner.finish()
+    assert all(bench.cleaned().values())
+
+
+def test_frost_masks_moisture_and_nothing_else(bench: Bench) -> None:
+    bench.commit([sample(n, 15 * n, vwc=0.25, temperature=t) for n, t in enumerate([3.0, 0.01, 0.0, -2.0, 0.5])])
+    bench.cleaner.finish()
+    assert values(bench.reader, bench.node, "moisture") == pytest.approx(
+        [0.25, 0.25, math.nan, math.nan, 0.25], nan_ok=True
+    )
+    assert [Flag.FROZEN in found for found in flags(bench.reader, bench.node, "moisture")] == [0, 0, 1, 1, 0]
+    assert not any(flags(bench.reader, bench.node, "temperature"))
+
+
+def test_an_impossible_temperature_masks_nothing(bench: Bench) -> None:
+    bench.commit([sample(1, 0, vwc=0.25, temperature=-127.0)])
+    bench.cleaner.finish()
+    assert values(bench.reader, bench.node, "moisture") == [0.25]
+    assert flags(bench.reader, bench.node, "temperature") == [Flag.RANGE]
+
+
+def test_a_count_without_curve_is_uncalibrated_and_a_curve_changes_the_past(tmp_path: Path) -> None:
+    made = Bench(tmp_path)
+    made.commit([sample(n, 15 * n, count=0.5) for n in range(5)])
+    made.cleaner.finish()
+    assert flags(made.reader, made.node, "moisture") == [Flag.UNCALIBRATED] * 5
+    made.cleaner.recalibrate({made.node: NodeCalibration({"probe1": (-0.05, 0.4, 0.2)})})
+    made.cleaner.finish()
+    assert values(made.reader, made.node, "moisture") == pytest.approx([-0.05 + 0.4 * 0.5 + 0.2 * 0.25] * 5)
+    assert not any(flags(made.reader, made.node, "moisture"))
+    made.close()
+
+
+def test_a_changed_configuration_is_noticed_at_the_start(tmp_path: Path) -> None:
+    made = Bench(tmp_path)
+    made.commit([Row(n, START_US + n * 300 * 1_000_000, pack({("water", "distance"): 1.5})) for n in range(600)])
+    made.cleaner.finish()
+    made.cleaner.save()
+    made.calibration = {made.node: NodeCalibration({}, 2.5)}
+    made.restart()
+    made.cleaner.finish()
+    times, depth, found = made.reader.series(made.node, "water", "depth")
+    assert depth.tolist() == [1.0] * 600 and not found.any()
+    made.close()
+
+
+def test_a_commit_that_fails_is_cleaned_later(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = weather(7, 60)
+    bench.commit(rows[:30])
+    bench.cleaner.finish()
+    derive, failures = bench.journal.derive, [JournalError("full"), JournalError("full")]
+
+    def failing(derived: Derived) -> object:
+        if failures:
+            raise failures.pop()
+        return derive(derived)
+
+    monkeypatch.setattr(bench.journal, "derive", failing)
+    with pytest.raises(JournalError):
+        bench.commit(rows[30:])
+    with pytest.raises(JournalError):
+        bench.cleaner.work()
+    bench.cleaner.finish()
+    found = bench.cleaned()
+    bench.journal.derive = derive  # type: ignore[method-assign]
+    assert found == in_order(bench.journal.path.parent / "again", rows)
