@@ -1,0 +1,1 @@
+"""The bench without hardware: real node code and a real gateway over simulated radio waves, pins, clocks and power."""

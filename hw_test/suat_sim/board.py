@@ -1,0 +1,325 @@
+"""One node's hardware: clock, radio, pins and sensors behind the fake `machine`. Runs on MicroPython.
+
+Built from the same `suat_node.boards` table and the same configuration as the node's program; what the program does to
+it against the rules goes to the host as a fault of the run.
+"""
+
+import struct
+
+from suat_sim import link
+from suat_sim.clock import NEVER, Clock
+from suat_sim.devices import (
+    Analog,
+    EventCounter,
+    Logger,
+    ModbusProbe,
+    PulseMeter,
+    Thermometer,
+    Ultrasonic,
+)
+from suat_sim.sx1262 import Sx1262
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+VALUES_HOLD_US = 5000000  # what the environment said holds this long: one probe a wake
+PROMISE_US = 1000000  # sleeps from this length on are announced to the host
+PROMISE_STEP_US = 30000000  # ... but not more often than this
+PULSE_STEP_US = 60000000  # how often a pulse input with an interrupt is looked at
+PULSE_GAP_US = 20000  # between the pulses that came since
+
+
+class Restart(BaseException):
+    """The processor starts again; no program catches this."""
+
+
+class Board:
+    """The hardware of this process's node; `board.current` after `boot` made it."""
+
+    def __init__(self, setup: "dict[str, Any]", stream: "Any", wiring: "Any") -> None:
+        self.setup = setup
+        self.stream = stream
+        self.out = bytearray()
+        self.wiring = wiring
+        self.chip_name = wiring.CHIP
+        self.esp32 = wiring.CHIP.startswith("esp32")
+        self.clock = Clock(setup["now"], setup["ppm"], setup["ticks_offset"])
+        self.clock.power_cut_at = setup["power_cut"] or NEVER
+        self.clock.on_power_cut = self.power_cut
+        self.clock.on_watchdog = self.watchdog
+        self.clock.schedule()
+        self.cause = setup["cause"]
+        self.rtc = bytes.fromhex(setup["rtc"]) if setup["rtc"] else b""
+        self.rtc_us = setup["rtc_us"]  # what the real-time clock had counted when the program started
+        self.rtc_set_s = 946684800 if self.esp32 else 1609459200  # what it shows after power-on: 2000, 2021
+        self.deep_hold = False
+        self.names: list[str] = setup["names"]
+        self.format = "<%dd" % len(self.names)
+        self.values: dict[str, float | None] = {}
+        self.values_at = -NEVER
+        self.prefetched = -1
+        self.promised = 0
+        self.levels: dict[int, int] = {}
+        self.held: dict[int, int] = {}
+        self.interrupts: dict[int, tuple[Any, Any, int]] = {}
+        self.sleeping = False
+        self.woken = False
+        self.radio = Sx1262(
+            self, self.fault, wiring.TCXO_CV > 0, wiring.DIO2_RF_SWITCH, wiring.DCDC, setup["now"] - 10000
+        )
+        self.radio.watch = self._radio_event
+        self._connect(setup["config"])
+
+    # -- wiring ---------------------------------------------------------------------------------------------------
+
+    def _connect(self, config: "dict[str, Any]") -> None:
+        self.analog: dict[int, Analog] = {}
+        self.serial: dict[int, list[Any]] = {}
+        self.wires: dict[int, Thermometer] = {}
+        self.meters: dict[int, PulseMeter] = {}
+        self.i2c: dict[int, EventCounter] = {}
+        serial = {"rs485_soil": ModbusProbe, "ultrasonic": Ultrasonic, "logger": Logger}
+        for sensor in config["sensors"]:
+            kind = sensor["kind"]
+            if kind in serial:
+                self.serial.setdefault(sensor["uart"], []).append(serial[kind](self, sensor))
+            elif kind == "battery":
+                self.analog[self.wiring.BATTERY_ADC] = Analog(self, sensor)
+            elif kind in ("capacitive", "pressure"):
+                self.analog[sensor["adc"]] = Analog(self, sensor)
+            elif kind == "ds18b20":
+                self.wires[sensor["pin"]] = Thermometer(self, sensor)
+            elif kind == "flow" and sensor.get("source", "pin") == "pin":
+                self.meters[sensor["pin"]] = PulseMeter(self, sensor)
+            elif kind == "flow":
+                self.i2c[sensor.get("i2c", 0)] = EventCounter(PulseMeter(self, sensor))
+            else:
+                raise ValueError("the simulator has no sensor of kind %r" % kind)
+
+    def powered(self, sensor: "dict[str, Any]") -> bool:
+        """Whether the sensor's supply is on."""
+        if sensor["kind"] == "battery":
+            return True
+        vext = self.wiring.VEXT
+        if vext is not None and self.levels.get(vext) != self.wiring.VEXT_LEVEL:
+            return False
+        pin = sensor.get("power")
+        return pin is None or self.levels.get(pin) == sensor.get("power_level", 1)
+
+    def pin_written(self, number: int, level: int) -> None:
+        """An output changed."""
+        level = 1 if level else 0
+        held = self.held.get(number)
+        if held is not None:
+            level = held
+        self.levels[number] = level
+        clock = self.clock
+        clock.spend(1)
+        wiring = self.wiring
+        if number == wiring.NSS:
+            self.radio.nss(clock.now, level)
+        elif number == wiring.RESET:
+            self.radio.reset(clock.now, level)
+
+    def pin_read(self, number: int) -> int:
+        """The level at a pin; reading it takes a microsecond."""
+        clock = self.clock
+        clock.spend(1)
+        wiring = self.wiring
+        if number == wiring.BUSY:
+            return self.radio.busy(clock.now)
+        if number == wiring.DIO1:
+            return self.radio.dio1(clock.now)
+        if number in self.meters:
+            return self.meters[number].level()
+        return self.levels.get(number, 1)
+
+    # -- interrupts -----------------------------------------------------------------------------------------------
+
+    def interrupt(self, pin: "Any", number: int, handler: "Any", trigger: int) -> None:
+        """As Pin.irq: DIO1 of the radio and pulse inputs can interrupt."""
+        if handler is None:
+            self.interrupts.pop(number, None)
+            return
+        self.interrupts[number] = (handler, pin, trigger)
+        if number == self.wiring.DIO1:
+            self._radio_event(self.radio.event_at)
+        elif number in self.meters:
+            self.counted = self.meters[number].pulses()
+            self._watch_pulses(number)
+
+    def _radio_event(self, at: int) -> None:
+        if at < NEVER and self.wiring.DIO1 in self.interrupts:
+            self.clock.call_at(max(at, self.clock.now), self._radio_interrupt)
+
+    def _radio_interrupt(self) -> None:
+        entry = self.interrupts.get(self.wiring.DIO1)
+        if entry is not None and self.radio.dio1(self.clock.now):
+            self.woken = True
+            entry[0](entry[1])
+
+    def _watch_pulses(self, number: int) -> None:
+        # Pulses arrive one by one for the program, though the meter is looked at once a minute only.
+        entry = self.interrupts.get(number)
+        if entry is None:
+            return
+        now = self.meters[number].pulses()
+        for _ in range(min(now - self.counted, 1000)):
+            self.woken = True
+            self.clock.now += PULSE_GAP_US
+            entry[0](entry[1])
+        self.counted = now
+        self.clock.call_at(self.clock.now + PULSE_STEP_US, lambda: self._watch_pulses(number))
+
+    # -- sleep and restarts ---------------------------------------------------------------------------------------
+
+    def sleep(self, us: int, light: bool = False) -> None:
+        """Let the node's `us` pass; in light sleep an interrupt ends it early."""
+        clock = self.clock
+        until = clock.now + clock.true_us(us)
+        if us >= PROMISE_US:
+            self.promise(until)
+        if until < clock.limit:
+            clock.now = until
+            return
+        self.woken = False
+        self.sleeping = light
+        clock.pass_until(until, (lambda: self.woken) if light else None)
+        self.sleeping = False
+
+    def promise(self, until: int, probe: bool = False) -> None:
+        """Tell the host that no frame comes before `until`; with `probe`, ask for the sensors' values of then."""
+        until = min(until, self.clock.limit)
+        if until - self.promised < PROMISE_STEP_US and not probe:
+            return
+        self.promised = until
+        self.send("S" if probe else "s", struct.pack("<Q", until))
+        self.flush()
+        if probe:
+            self.prefetched = until
+
+    def deepsleep(self, us: int) -> None:
+        """The program ends here; the hardware wakes after `us` (0: never) and starts it anew."""
+        clock = self.clock
+        until = clock.now + clock.true_us(us) if us else NEVER
+        if self.esp32:
+            clock.watchdog_at = NEVER  # the processor and its watchdog are without power
+        clock.events = []
+        self.interrupts = {}
+        clock.schedule()
+        self.promise(min(until, NEVER - 1), us != 0)
+        clock.pass_until(until)
+        self.restart("deepsleep")
+
+    def restart(self, cause: str) -> None:
+        """Start the program again in this process: everything in memory but RTC memory is gone."""
+        self.cause = cause
+        clock = self.clock
+        clock.watchdog_at = NEVER
+        clock.events = []
+        clock.schedule()
+        self.interrupts = {}
+        if not self.deep_hold:
+            self.held = {}
+        for number in list(self.levels):
+            if number not in self.held:
+                del self.levels[number]
+        raise Restart(cause)
+
+    def boot(self) -> None:
+        """The processor runs: from now on its own time counts from 0 again."""
+        clock = self.clock
+        clock.spend(self.setup["boot_us"])
+        self.rtc_us += clock.elapsed()
+        clock.booted = clock.now
+
+    def watchdog(self) -> None:
+        """The watchdog expired."""
+        if not self.esp32 and self.sleeping:
+            self.fault(self.clock.now, "the watchdog expired in lightsleep: an RP2040 locks up (micropython#17228)")
+            self.stop(link.OFF_LOCKED)
+        self.stop(link.OFF_WATCHDOG)
+
+    def power_cut(self) -> None:
+        """The supply is gone in the middle of whatever the program did."""
+        self.stop(link.OFF_POWER)
+
+    def stop(self, why: int) -> None:
+        """Tell the host and stand still: it ends this process, so that nothing of the program runs any more."""
+        lost = why == link.OFF_POWER
+        rtc_us = 0 if lost else self.rtc_us + self.clock.elapsed()
+        self.send("X", struct.pack(link.STOP_FORMAT, self.clock.now, why, rtc_us) + (b"" if lost else self.rtc))
+        self.flush()
+        while True:
+            if not self.stream.read(1):
+                raise SystemExit
+
+    # -- environment ----------------------------------------------------------------------------------------------
+
+    def value(self, name: str) -> "float | None":
+        """What the environment says of one sensor now."""
+        if not 0 <= self.clock.now - self.values_at <= VALUES_HOLD_US:
+            if self.prefetched >= 0 and 0 <= self.clock.now - self.prefetched <= VALUES_HOLD_US:
+                self._take_values(self.prefetched)
+            else:
+                self._drain()
+                self.send("P", struct.pack("<Q", self.clock.now))
+                self.flush()
+                self._take_values(self.clock.now)
+        return self.values.get(name)
+
+    def _take_values(self, at: int) -> None:
+        self.prefetched = -1
+        numbers = struct.unpack(self.format, self.stream.read(8 * len(self.names)))
+        self.values = {name: None if x != x else x for name, x in zip(self.names, numbers)}
+        self.values_at = at
+
+    def _drain(self) -> None:
+        """An answer that was asked for ahead must be read before the next one."""
+        if self.prefetched >= 0:
+            self._take_values(self.prefetched)
+
+    def ask_host(self, data: bytes) -> bytes:
+        """The answer of a device that lives on the host."""
+        self._drain()
+        self.send("Q", struct.pack("<Q", self.clock.now) + data)
+        self.flush()
+        size = struct.unpack("<H", self.stream.read(2))[0]
+        return bytes(self.stream.read(size)) if size else b""
+
+    # -- host -----------------------------------------------------------------------------------------------------
+
+    def send(self, kind: str, body: bytes) -> None:
+        """Queue a message; `flush` sends what is queued."""
+        self.out += struct.pack("<BH", ord(kind), len(body))
+        self.out += body
+
+    def flush(self) -> None:
+        """Send what is queued."""
+        self.stream.write(self.out)
+        self.out = bytearray()
+
+    def fault(self, t: int, text: str) -> None:
+        """A rule of the hardware was broken."""
+        self.send("F", struct.pack("<Q", t) + text.encode()[:2000])
+
+    def transmit(
+        self, start: int, hz: int, sf: int, bw: int, dbm: int, flags: int, preamble: int, airtime: int, payload: bytes
+    ) -> None:
+        """The radio sends (see sx1262.Air); nobody waits for an answer."""
+        self.send("T", struct.pack(link.TX_FORMAT, start, hz, bw, airtime, preamble, sf, dbm, flags) + payload)
+
+    def receive(
+        self, start: int, close: int, hz: int, sf: int, bw: int, flags: int, after: int
+    ) -> "tuple[int, int, bytes, float, float]":
+        """The radio listens (see sx1262.Air): wait until the host knows what it heard."""
+        self._drain()
+        self.send("R", struct.pack(link.RX_FORMAT, start, close, after, hz, bw, sf, flags, 0))
+        self.flush()
+        end, kind, rssi, snr, size = struct.unpack(link.HEARD_FORMAT, self.stream.read(link.HEARD_SIZE))
+        payload = bytes(self.stream.read(size)) if size else b""
+        return end, kind, payload, rssi / 10, snr / 10
+
+
+current: "Any" = None

@@ -1,0 +1,86 @@
+"""What runs in a node's process: `micropython -m suat_sim.boot SETUP.json`. Makes the board, then runs main.py.
+
+The node's flash is the root folder it sees; its firmware is at /rom, as frozen modules are on a board. A deep sleep
+ends the program with `Restart`; all modules of the program are then forgotten and it starts from the beginning.
+"""
+
+import gc
+import json
+import os
+import random
+import struct
+import sys
+
+import vfs
+
+from suat_sim import board, flash
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+END_OF_REPL_US = 1 << 59
+
+
+def start(path: str) -> None:
+    """Run one node until the host ends it."""
+    with open(path) as file:
+        setup = json.load(file)
+    stream = open(setup["fd"], "r+b")
+    wiring = __import__("suat_node.boards." + setup["config"]["board"], None, None, ("CHIP",))
+    hardware = board.Board(setup, stream, wiring)
+    board.current = hardware
+    rom = vfs.VfsPosix(setup["rom"])
+    vfs.umount("/")
+    vfs.mount(flash.Flash(setup["flash"], hardware, setup["flash_cut"]), "/")
+    vfs.mount(rom, "/rom")
+    os.chdir("/")
+    sys.path[:] = ["", "/rom", "/rom/fake", ".frozen"]
+    random.seed(setup["seed"])
+    for fake in ("time", "machine", "onewire", "esp32", "rp2"):
+        __import__(fake)
+    keep = {module: True for module in sys.modules if not module.startswith("suat_node") and not module.startswith("suat_wire")}
+    while True:
+        for module in list(sys.modules):
+            if module not in keep:
+                del sys.modules[module]
+        gc.collect()
+        hardware.boot()
+        run(hardware, setup["main"])
+
+
+def run(hardware: "Any", main: str) -> None:
+    """One life of the program, from its start to a deep sleep or a fault."""
+    try:
+        __import__(main)
+        text = "main.py came to its end"
+    except board.Restart:
+        return
+    except (Exception, KeyboardInterrupt) as error:
+        text = Text()
+        sys.print_exception(error, text)
+        text = text.text
+    except SystemExit:
+        text = "main.py left by SystemExit"
+    hardware.send("E", struct.pack("<Q", hardware.clock.now) + text.encode())
+    hardware.flush()
+    try:  # a board now waits at its prompt, where only the watchdog can save it
+        hardware.sleep(END_OF_REPL_US)
+    except board.Restart:
+        return
+    hardware.stop(0)
+
+
+class Text:
+    """A stream that keeps what is printed into it."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, data: "bytes | str") -> int:
+        """Append."""
+        self.text += data if isinstance(data, str) else data.decode()
+        return len(data)
+
+
+start(sys.argv[1])

