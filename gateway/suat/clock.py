@@ -39,16 +39,19 @@ class Scheduler(Protocol):
     def call_later(self, delay: float, call: Callable[..., None], *args: Any) -> Timer:
         """Run `call(*args)` after `delay` seconds."""
 
-    def offload(self, work: Callable[[], T], done: Done[T]) -> None:
-        """Run blocking `work` off this thread, one after the other; then `done(result, error)` on this thread."""
+    def offload(self, work: Callable[[], T], done: Done[T], lane: str = "journal") -> None:
+        """Run blocking `work` off this thread, then `done(result, error)` on this thread.
+
+        Work of one lane runs one after the other; what may hang (a database that is down) has a lane of its own.
+        """
 
 
 class LoopScheduler:
-    """Real time on an asyncio loop; blocking work on one thread of its own, in order."""
+    """Real time on an asyncio loop; blocking work on one thread a lane, in order."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="suat-offload")
+        self._workers: dict[str, ThreadPoolExecutor] = {}
 
     def monotonic(self) -> float:
         return self._loop.time()
@@ -62,17 +65,21 @@ class LoopScheduler:
     def call_later(self, delay: float, call: Callable[..., None], *args: Any) -> Timer:
         return self._loop.call_later(delay, call, *args)
 
-    def offload(self, work: Callable[[], T], done: Done[T]) -> None:
+    def offload(self, work: Callable[[], T], done: Done[T], lane: str = "journal") -> None:
         def finished(future: Future[T]) -> None:
             error = future.exception()
             result = None if error else future.result()
             self._loop.call_soon_threadsafe(done, result, error)
 
-        self._worker.submit(work).add_done_callback(finished)
+        worker = self._workers.get(lane)
+        if worker is None:
+            worker = self._workers[lane] = ThreadPoolExecutor(1, thread_name_prefix=f"suat-{lane}")
+        worker.submit(work).add_done_callback(finished)
 
     def close(self) -> None:
-        """Wait for the work that was handed over, then let the thread go."""
-        self._worker.shutdown(wait=True)
+        """Wait for the work that was handed over, then let the threads go."""
+        for worker in self._workers.values():
+            worker.shutdown(wait=True)
 
 
 class _Event:
@@ -114,7 +121,7 @@ class VirtualScheduler:
     def call_later(self, delay: float, call: Callable[..., None], *args: Any) -> Timer:
         return self.call_at(self._now + delay, call, *args)
 
-    def offload(self, work: Callable[[], T], done: Done[T]) -> None:
+    def offload(self, work: Callable[[], T], done: Done[T], lane: str = "journal") -> None:
         result: T | None = None
         error: BaseException | None = None
         try:

@@ -58,8 +58,11 @@ def explained(path: Path) -> Iterator[None]:
         raise explain(path, error) from error
 
 
-def open_writer(path: Path) -> sqlite3.Connection:
-    """Create the file if need be (0600 in a 0700 folder), bring its schema up to date; JournalError."""
+def open_writer(path: Path, durable: bool = True) -> sqlite3.Connection:
+    """Create the file if need be (0600 in a 0700 folder), bring its schema up to date; JournalError.
+
+    Not `durable`: a power cut may take the last seconds, as a demo can bear. The file stays sound either way.
+    """
     try:
         _prepare(path)
     except OSError as error:
@@ -68,7 +71,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA journal_size_limit = 67108864")
             migrate(connection, path)

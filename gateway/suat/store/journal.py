@@ -31,9 +31,9 @@ ACK_SCAN = 20_000  # records looked at for one acknowledgement
 class Journal:
     """The writing side. Every method is one transaction, done or undone as a whole; JournalError when undone."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
         self.path = path
-        self._connection = open_writer(path)
+        self._connection = open_writer(path, durable)
 
     def close(self) -> None:
         self._connection.close()
