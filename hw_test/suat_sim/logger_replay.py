@@ -13,12 +13,11 @@ import datetime as dt
 import gzip
 import math
 import zlib
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 # A logger that says another year than these has lost its clock: the type of logger was sold from about 2008, and
 # nothing has been logged in the future. Give another span where that is wrong.
@@ -63,6 +62,23 @@ class LoggerFile:
         begin = bisect_left(self.rows, t0, key=_time)
         return self.rows[begin : bisect_left(self.rows, t1, lo=begin, key=_time)]
 
+    def rows_from(self, index: int, now: float, limit: int) -> tuple[LoggerRow, ...]:
+        """At most `limit` rows from number `index` on that the logger has already taken at `now`, unix seconds."""
+        taken = bisect_right(self.rows, now, key=_time)
+        return self.rows[max(0, index) : min(taken, max(0, index) + limit)]
+
+    def ask(self, now: float, line: bytes) -> bytes:
+        """The adapter's answer to `SINCE <n> <max>` at `now`: ROW lines and END (see suat_node.sensors.logger).
+
+        Anything else is met with silence, as by the adapter.
+        """
+        words = line.split()
+        if len(words) != 3 or words[0] != b"SINCE" or not (words[1].isdigit() and words[2].isdigit()):
+            return b""
+        rows = self.rows_from(int(words[1]), now, int(words[2]))
+        newest = bisect_right(self.rows, now, key=_time) - 1
+        return b"".join(_sealed(_row_text(row, now)) for row in rows) + _sealed(f"END {newest}")
+
     def at(self, t: float) -> dict[str, float | None]:
         """What the node beside the logger measures itself: its battery, nothing else (no reading is made up)."""
         return {"node.battery": 3.6, "node.solar": 0.0}
@@ -76,6 +92,28 @@ class LoggerFile:
 
 def _time(row: LoggerRow) -> int:
     return row.time
+
+
+def _row_text(row: LoggerRow, now: float) -> str:
+    readings = " ".join(f"{channel}={value!r}" for channel, value in row.readings.items())
+    return f"ROW {row.index} {int(now - row.time + 0.5)} {readings}"
+
+
+def _sealed(text: str) -> bytes:
+    """A line with its CRC-16/MODBUS."""
+    crc = 0xFFFF
+    for byte in text.encode():
+        crc = crc >> 8 ^ _CRC[(crc ^ byte) & 255]
+    return f"{text}*{crc:04X}\n".encode()
+
+
+def _crc_of(byte: int) -> int:
+    for _ in range(8):
+        byte = byte >> 1 ^ 0xA001 if byte & 1 else byte >> 1
+    return byte
+
+
+_CRC = tuple(_crc_of(byte) for byte in range(256))
 
 
 def load_logger(path: Path, span: tuple[str, str] = PLAUSIBLE_SPAN) -> LoggerFile:
@@ -187,84 +225,3 @@ def _moment(text: str) -> float:
 def _in_order(readings: dict[str, float]) -> dict[str, float]:
     """Probes by number, then the air: the file has one port after the other, insertion order is not that."""
     return dict(sorted(readings.items(), key=lambda item: (item[0].startswith("node"), item[0])))
-
-
-def replay_station(folder: Path, span: tuple[str, str] = PLAUSIBLE_SPAN) -> dict[str, Any]:
-    """A scenario for the loggers of a folder, in the shape of `scenario.demo_station` without weather and herds: one
-    paddock a plot, one node a logger. `loggers` holds the files by node name; start and end span all their rows."""
-    loggers = load_loggers(folder, span)
-    start = min(logger.rows[0].time for logger in loggers)
-    end = max(logger.rows[-1].time for logger in loggers)
-    texture = station_texture(folder)
-    plots = sorted({logger.plot for logger in loggers})
-    return {
-        "start": _iso(start),
-        "end": _iso(end),
-        "days": -(-(end - start + 1) // 86400),
-        "config": {
-            "station": {"name": "USSES Dubois", "timezone": "UTC", "region": "IN865"},
-            "paddock": [
-                {
-                    "id": plot.lower(),
-                    "name": {"en": f"Plot {plot}", "ru": f"Участок {plot}", "kk": f"{plot} телімі"},
-                    "area_ha": 1.0,
-                    "kind": "spring_autumn",
-                    "soil": texture,
-                    "alternative": "river",
-                }
-                for plot in plots
-            ],
-            "water_point": [],
-            "herd": [],
-        },
-        "nodes": [
-            {
-                "name": logger.name,
-                "kind": "soil",
-                "paddock": logger.plot.lower(),
-                "probes": [{"name": name, "depth_cm": cm, "position": place} for name, cm, place in logger.probes],
-                "x_km": 1.0 + 0.7 * i,
-                "y_km": 0.5 * i - 0.7,
-            }
-            for i, logger in enumerate(loggers)
-        ],
-        "moves": [],
-        "events": [],
-        "loggers": {logger.name: logger for logger in loggers},
-    }
-
-
-def _iso(t: int) -> str:
-    return dt.datetime.fromtimestamp(t, dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def station_texture(folder: Path) -> str:
-    """Texture class of the top layer in `soil_texture.csv`; loam where the file is not there."""
-    path = folder / "soil_texture.csv"
-    if not path.exists():
-        return "loam"
-    try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith(("#", '"#'))]
-        first = next(csv.DictReader(lines))
-        return texture_class(float(first["clay"]), float(first["silt"]), float(first["sand"]))
-    except (OSError, KeyError, ValueError, TypeError, StopIteration) as error:
-        raise ReplayError(f"{path}: no depth with clay, silt and sand in percent: {error!r}") from error
-
-
-def texture_class(clay: float, silt: float, sand: float) -> str:
-    """USDA texture class of percent clay, silt, sand; classes without figures in the station's table go to the one
-    nearest by clay (sandy clay loam -> clay loam; sandy and silty clay -> clay; silt -> silt loam)."""
-    if abs(clay + silt + sand - 100) > 2:
-        raise ValueError(f"clay {clay}, silt {silt} and sand {sand} % do not make 100")
-    classes = (
-        ("sand", silt + 1.5 * clay < 15),
-        ("loamy_sand", silt + 2 * clay < 30),
-        ("clay", clay >= 40 or (clay >= 35 and sand > 45)),
-        ("clay_loam", clay >= 27 and sand > 20),
-        ("silty_clay_loam", clay >= 27),
-        ("clay_loam", clay >= 20 and silt < 28 and sand > 45),
-        ("silt_loam", silt >= 50),
-        ("loam", clay >= 7 and silt >= 28 and sand <= 52),
-        ("sandy_loam", True),
-    )
-    return next(name for name, holds in classes if holds)

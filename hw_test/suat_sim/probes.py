@@ -255,7 +255,7 @@ class WaterNode:
             # An ultrasonic ghost echo comes from near; a pressure probe jumps with an air lock.
             distance, depth = 0.3, round(0.5 * level * self.depth_m, 3)
         out["water.depth"], out["water.distance"] = depth, distance
-        out["water.volume"] = float(int(self.metered.at(t)))
+        out["water.volume"] = round(self.metered.at(t), 3)
         out["water.temperature"] = round(self.temperature.at(t) * 16) / 16
         # Evaporation and dung make the water of a low tank a little saltier.
         out["water.ec"] = round(self.ec_ds_m * (1 + 0.3 * max(0.0, 0.5 - level)) + 0.005 * _bell(bits, 40), 3)

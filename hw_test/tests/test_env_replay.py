@@ -10,15 +10,14 @@ from pathlib import Path
 
 import pytest
 from suat.config import parse
+from suat_sim.devices import crc16
 from suat_sim.logger_replay import (
     LoggerFile,
     ReplayError,
     load_logger,
     load_loggers,
-    replay_station,
-    station_texture,
-    texture_class,
 )
+from suat_sim.replay_station import replay_station, station_texture, texture_class
 from suat_wire import payload
 
 HEADER = "time,plot,port,position,measure,value,curated\n"
@@ -109,6 +108,31 @@ def test_expected_names_every_reading(small: LoggerFile) -> None:
 
 def test_the_node_itself_measures_no_soil(small: LoggerFile) -> None:
     assert set(small.at(1.4e9)) == {"node.battery", "node.solar"}
+
+
+def test_the_adapter_speaks_the_nodes_language(small: LoggerFile) -> None:
+    eight = small.rows[0].time
+    answer = small.ask(eight + 7200.4, b"SINCE 0 12\n")
+    lines = [line.partition(b"*") for line in answer.splitlines()]
+    assert [body for body, _, _ in lines] == [
+        b"ROW 0 7200 probe1.vwc=0.1 node.air_temperature=-1.5",
+        b"ROW 1 0 probe1.vwc=0.101 probe4.temperature=4.5",
+        b"END 1",
+    ]
+    for body, _, crc in lines:
+        low, high = crc16(body)
+        assert crc == b"%02X%02X" % (high, low)
+    assert crc16(b"123456789") == bytes((0x37, 0x4B))  # the check value of CRC-16/MODBUS
+
+
+def test_the_adapter_gives_what_is_asked_for(small: LoggerFile) -> None:
+    late = small.rows[-1].time + 60.0
+    heads = [line.partition(b"*")[0].split()[:2] for line in small.ask(late, b"SINCE 1 2\n").splitlines()]
+    assert heads == [[b"ROW", b"1"], [b"ROW", b"2"], [b"END", b"3"]]
+    assert small.ask(late, b"SINCE 9 12\n").startswith(b"END 3*")
+    assert small.ask(small.rows[0].time - 1.0, b"SINCE 0 12\n").startswith(b"END -1*")
+    for noise in (b"", b"SINCE\n", b"SINCE x 1\n", b"HELLO 1 2\n", b"SINCE -1 2\n"):
+        assert small.ask(late, noise) == b""
 
 
 @pytest.mark.parametrize(
