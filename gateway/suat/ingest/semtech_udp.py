@@ -44,6 +44,7 @@ MAX_GATEWAYS = 64
 MAX_FLYING = 256  # downlinks whose verdict is awaited
 
 SOCKET_BUFFER = 4 << 20  # rides out a stall of the loop [bytes]
+SO_RCVBUFFORCE = 33  # Linux, asm-generic/socket.h; Python has no name for it
 BURST = 64  # datagrams read at one wake-up, so that timers still run under load
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -305,6 +306,14 @@ class UdpEndpoint:
         self._sock.close()
 
 
+def _widen(sock: socket.socket) -> None:
+    """A large receive buffer: beyond net.core.rmem_max where the process may, up to it elsewhere."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER)
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
+
+
 async def serve_udp(protocol: SemtechUdp, bind: str) -> UdpEndpoint:
     """Bind "HOST:PORT" and let the protocol hear it; SuatError when the address can't be had."""
     loop = asyncio.get_running_loop()
@@ -314,7 +323,7 @@ async def serve_udp(protocol: SemtechUdp, bind: str) -> UdpEndpoint:
         family, _, _, _, address = (await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM))[0]
         sock = socket.socket(family, socket.SOCK_DGRAM)
         sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
+        _widen(sock)
         sock.bind(address)
     except OSError as error:
         if sock is not None:

@@ -163,13 +163,23 @@ class Admission:
         state[1] += 1
         if now - state[0] >= LOG_EVERY_S:
             log.warning(
-                "%s: frame %s... heard by %s (%d of this kind since the last such line)",
+                "%s: %s, heard by %s (%d of this kind since the last such line)",
                 outcome,
-                uplink.phy[:9].hex(),
+                _sender(uplink.phy),
                 uplink.gateway,
                 state[1],
             )
             state[0], state[1] = now, 0
+
+
+def _sender(phy: bytes) -> str:
+    """Who a refused frame says it is from: what a technician looks for."""
+    kind = phy[0] >> 5
+    if kind in (lorawan.UNCONFIRMED_UP, lorawan.CONFIRMED_UP):
+        return f"DevAddr {int.from_bytes(phy[1:5], 'little'):08x}"
+    if kind == lorawan.JOIN_REQUEST and len(phy) >= 17:
+        return f"join of DevEUI {phy[16:8:-1].hex()}"
+    return f"frame {phy[:12].hex()}"
 
 
 def _open(

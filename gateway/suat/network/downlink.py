@@ -209,13 +209,15 @@ class Downlinks:
         ]
 
     def _launch(self, windows: list[Downlink], device: Device, queued: Queued | None) -> bool:
-        """Hand the first window to the gateway and await its verdict."""
+        """Hand the first window to the gateway and await its verdict, which may come before `send` returns."""
         downlink, *later = windows
-        if not self._send(downlink):
-            return False
         timer = self._scheduler.call_later(VERDICT_S, self._no_verdict, downlink)
         self._flights[downlink] = _Flight(later, device, queued, timer)
-        return True
+        if self._send(downlink):
+            return True
+        del self._flights[downlink]
+        timer.cancel()
+        return False
 
     def on_result(self, downlink: Downlink, result: SendResult) -> None:
         """A gateway's verdict: what it could not send in RX1 goes out in RX2."""

@@ -20,7 +20,7 @@ from suat.store.journal import Journal
 KINDS = ("soil", "water")
 MAX_PROBES = 4
 MAX_DEPTH_CM = 300
-NAME = re.compile(r"^\w[\w .-]{0,39}$")
+NAME = re.compile(r"\w[\w .-]{0,39}")
 
 # Keys that anyone can read in a manual or a repository.
 _PUBLISHED = frozenset(
@@ -76,7 +76,7 @@ def new_device(
 
     Either `join_eui` and `app_key` (OTAA), or `dev_addr`, `nwk_skey` and `app_skey` (ABP).
     """
-    if not NAME.match(name):
+    if not NAME.fullmatch(name):
         raise UsageError(f'--name "{name}": letters, digits, space, ".", "-" and "_", at most 40')
     if kind not in KINDS:
         raise UsageError(f'--kind "{kind}" is not one of {", ".join(KINDS)}{did_you_mean(kind, list(KINDS))}')
@@ -134,7 +134,7 @@ def _probes(texts: Sequence[str]) -> tuple[Probe, ...]:
     probes: list[Probe] = []
     for position, text in enumerate(texts, 1):
         name, colon, depth = text.rpartition(":")
-        if not colon or not NAME.match(name) or not depth.isascii() or not depth.isdigit():
+        if not colon or not NAME.fullmatch(name) or not depth.isascii() or not depth.isdigit():
             raise UsageError(f'--probe "{text}" is not NAME:DEPTH_CM, such as upper:10')
         if int(depth) > MAX_DEPTH_CM:
             raise UsageError(f'--probe "{text}": deeper than {MAX_DEPTH_CM} cm')

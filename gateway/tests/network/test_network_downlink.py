@@ -1,0 +1,238 @@
+"""What a node hears, when, and with which counter; judged by an independent node and packet forwarder."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from suat.errors import SuatError
+from suat.network import provision
+from suat_wire import payload
+from suat_wire.payload import Sample
+
+
+def reading(record: int, ask: int | None = None) -> bytes:
+    return payload.encode([Sample(record, 0, {("node", "battery"): 3.3})], 51, ask)[0]
+
+
+def hear(site: Any, forwarder: Any, phy: bytes, **fields: Any) -> None:
+    forwarder.hear(phy, **fields)
+    site.pass_time()
+
+
+def test_an_ask_is_answered_with_what_the_journal_holds(site: Any) -> None:
+    node, forwarder = site.abp(), site.forwarder()
+    for fcnt, record in enumerate((10, 11, 13, 14, 20)):
+        hear(site, forwarder, node.uplink(fcnt, reading(record)))
+    assert forwarder.sent == []  # nobody asked
+    hear(site, forwarder, node.uplink(5, reading(21, ask=10)))
+    heard = node.open_down(forwarder.last_phy(), 0)
+    assert (heard["fport"], heard["ack"], heard["confirmed"], heard["fopts"]) == (4, False, False, b"")
+    cumulative, bitmap = payload.decode_ack(heard["payload"])
+    named = [record for record in range(30) if payload.acknowledged(record, cumulative, bitmap)]
+    assert named == [*range(12), 13, 14, 20, 21]
+
+
+@pytest.mark.parametrize(
+    ("region", "freq", "datr", "rx1", "rx2"),
+    [
+        ("IN865", 865.985, "SF12BW125", (865.985, "SF12BW125"), (866.55, "SF10BW125")),
+        ("EU433", 433.375, "SF7BW125", (433.375, "SF7BW125"), (434.665, "SF12BW125")),
+        ("EU868", 868.3, "SF8BW125", (868.3, "SF8BW125"), (869.525, "SF12BW125")),
+        ("RU864", 868.9, "SF10BW125", (868.9, "SF10BW125"), (869.1, "SF12BW125")),
+    ],
+)
+@pytest.mark.parametrize("tmst", [5, 2**32 - 1, 2**32 - 1_000_000, 2**32 - 1_500_000])
+def test_windows(
+    make_site: Callable[..., Any], region: str, freq: float, datr: str, rx1: Any, rx2: Any, tmst: int
+) -> None:
+    """RP002-1.0.4: RX1 a second after the uplink on its channel, RX2 a second later on the region's; mod 2**32 us."""
+    site = make_site(region=region)
+    node, forwarder = site.abp(), site.forwarder()
+    forwarder.verdicts = ["TOO_LATE"]
+    hear(site, forwarder, node.uplink(0, reading(1, ask=1)), freq=freq, datr=datr, tmst=tmst)
+    found = [(sent["tmst"], sent["freq"], sent["datr"]) for sent in forwarder.sent]
+    assert found == [((tmst + 1_000_000) % 2**32, *rx1), ((tmst + 2_000_000) % 2**32, *rx2)]
+    assert forwarder.sent[0]["data"] == forwarder.sent[1]["data"]  # one counter, one frame
+    assert {"imme": False, "modu": "LORA", "codr": "4/5", "ipol": True, "ncrc": True}.items() <= forwarder.sent[
+        0
+    ].items()
+    assert forwarder.sent[0]["powe"] == {"IN865": 14, "EU433": 10, "EU868": 16, "RU864": 16}[region]
+    assert site.network.downlinks.counters == {"sent": 1, "rx2": 1, "lost": 0}
+
+
+VERDICTS = {
+    "NONE": (1, {"sent": 1, "rx2": 0, "lost": 0}),
+    "TOO_LATE": (2, {"sent": 1, "rx2": 1, "lost": 0}),
+    "TOO_EARLY": (2, {"sent": 1, "rx2": 1, "lost": 0}),
+    "COLLISION_PACKET": (2, {"sent": 1, "rx2": 1, "lost": 0}),
+    "COLLISION_BEACON": (2, {"sent": 1, "rx2": 1, "lost": 0}),
+    "TX_FREQ": (2, {"sent": 1, "rx2": 1, "lost": 0}),
+    "what is that": (2, {"sent": 1, "rx2": 1, "lost": 0}),
+    "SILENT": (1, {"sent": 0, "rx2": 0, "lost": 1}),
+}
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_verdicts_of_the_gateway(site: Any, verdict: str) -> None:
+    node, forwarder = site.abp(), site.forwarder()
+    forwarder.verdicts = [verdict]
+    hear(site, forwarder, node.uplink(0, reading(1, ask=1)))
+    site.pass_time(11)
+    sent, counters = VERDICTS[verdict]
+    assert len(forwarder.sent) == sent
+    assert site.network.downlinks.counters == counters
+    assert site.network.downlinks._flights == {}
+
+
+def test_both_windows_missed(site: Any) -> None:
+    node, forwarder = site.abp(), site.forwarder()
+    forwarder.verdicts = ["TOO_LATE", "TOO_LATE"]
+    hear(site, forwarder, node.uplink(0, reading(1, ask=1)))
+    assert len(forwarder.sent) == 2
+    assert site.network.downlinks.counters == {"sent": 0, "rx2": 1, "lost": 1}
+
+
+def test_no_counter_is_used_twice_even_after_a_kill(site: Any) -> None:
+    node, forwarder = site.abp(), site.forwarder()
+    hear(site, forwarder, node.uplink(0, reading(1, ask=1)))
+    hear(site, forwarder, node.uplink(1, reading(2, ask=1)))
+    forwarder.hear(node.uplink(2, reading(3, ask=1)))
+    site.pass_time(0.22)  # admitted, not committed: the kill comes before anything left
+    site.scheduler = type(site.scheduler)(site.scheduler.wall_us())
+    site.restart()
+    hear(site, forwarder, node.uplink(2, reading(3, ask=1)))
+    assert len(forwarder.sent) == 3
+    for fcnt in range(3):
+        node.open_down(base64.b64decode(forwarder.sent[fcnt]["data"]), fcnt)
+
+
+def test_confirmed_uplinks_are_acknowledged_each_time_they_come(site: Any) -> None:
+    node, forwarder = site.abp(), site.forwarder()
+    phy = node.uplink(0, reading(1), confirmed=True)
+    for fcnt_down in range(3):
+        hear(site, forwarder, phy, freq=865.4025)
+        heard = node.open_down(forwarder.last_phy(), fcnt_down)
+        assert (heard["ack"], heard["fport"]) == (True, None)
+    assert site.counted() == {"accepted": 1, "duplicate": 2}
+    assert site.records() == [(1, 1)]
+    for _ in range(30):  # somebody plays it again and again
+        hear(site, forwarder, phy)
+    assert len(forwarder.sent) == 16
+
+
+def test_a_repeated_frame_that_asks_nothing_gets_no_answer(site: Any) -> None:
+    node, forwarder = site.abp(), site.forwarder()
+    for _ in range(2):
+        hear(site, forwarder, node.uplink(0, reading(1)))
+    assert forwarder.sent == []
+
+
+def test_link_check_and_time_are_answered(site: Any) -> None:
+    """TS001 5.1 and 5.9: margin above the floor (SF9: -12.5 dB), gateways; GPS seconds at the uplink's end."""
+    node, forwarder, other = site.abp(), site.forwarder(), site.forwarder("00000000000000aa", 2)
+    phy = node.uplink(0, reading(1), fopts=b"\x02\x0d")
+    forwarder.push(forwarder.rxpk(phy, lsnr=7.5, time="2026-05-28T20:26:40.500000Z"))
+    other.hear(phy, lsnr=-11)
+    site.pass_time()
+    heard = node.open_down(forwarder.last_phy(), 0)
+    # 1780000000 s of Unix time - 315964800 + 18 leap seconds = 1464035218; half a second is 128/256
+    assert heard["fopts"] == bytes([0x02, 20, 2]) + b"\x0d" + (1_464_035_218).to_bytes(4, "little") + bytes([128])
+    assert heard["fport"] is None
+
+
+def test_mac_commands_on_port_0(site: Any) -> None:
+    node, forwarder = site.abp(), site.forwarder()
+    hear(site, forwarder, node.uplink(0, b"\x02\x80\x0d", 0), lsnr=-30)  # an unknown command ends the parsing
+    assert node.open_down(forwarder.last_phy(), 0)["fopts"] == b"\x02\x00\x01"
+
+
+def test_answers_are_cut_at_a_command(site: Any) -> None:
+    node, forwarder = site.abp(), site.forwarder()
+    hear(site, forwarder, node.uplink(0, b"\x02\x0d" * 40, 0))
+    assert len(node.open_down(forwarder.last_phy(), 0)["fopts"]) == 9
+
+
+def test_adr_ack_req_gets_any_downlink(site: Any) -> None:
+    node, forwarder = site.abp(), site.forwarder()
+    hear(site, forwarder, node.uplink(0, reading(1), flags=0x80))
+    assert forwarder.sent == []
+    hear(site, forwarder, node.uplink(1, reading(2), flags=0xC0))
+    assert node.open_down(forwarder.last_phy(), 0)["fport"] is None
+
+
+def test_queued_payloads_go_out_one_by_one(site: Any) -> None:
+    node, forwarder = site.abp(), site.forwarder()
+    downlinks = site.network.downlinks
+    downlinks.enqueue(1, 5, b"one")
+    downlinks.enqueue(1, 5, b"two")
+    site.pass_time()
+    assert forwarder.sent == []  # a class-A node listens after it spoke, not before
+    hear(site, forwarder, node.uplink(0, reading(1, ask=1)))
+    heard = node.open_down(forwarder.last_phy(), 0)
+    assert (heard["fport"], heard["pending"]) == (4, True)  # the acknowledgement first
+    forwarder.verdicts = ["TOO_LATE", "TOO_LATE"]
+    hear(site, forwarder, node.uplink(1, reading(2)))
+    assert downlinks.waiting(1) == 2  # it was not sent: it stays
+    for fcnt_up, fcnt_down, text, pending in ((2, 2, b"one", True), (3, 3, b"two", False)):
+        hear(site, forwarder, node.uplink(fcnt_up, reading(fcnt_up)))
+        heard = node.open_down(forwarder.last_phy(), fcnt_down)
+        assert (heard["fport"], heard["payload"], heard["pending"]) == (5, text, pending)
+    assert downlinks.waiting(1) == 0
+    hear(site, forwarder, node.uplink(4, reading(9)))
+    assert len(forwarder.sent) == 5
+
+
+@pytest.mark.parametrize(("fport", "data"), [(0, b"x"), (224, b"x"), (5, b""), (5, bytes(37))])
+def test_what_no_downlink_can_carry(site: Any, fport: int, data: bytes) -> None:
+    with pytest.raises(SuatError, match=r"FPort 1\.\.223"):
+        site.network.downlinks.enqueue(1, fport, data)
+
+
+def test_the_queue_is_bounded_and_gone_with_the_node(site: Any) -> None:
+    site.abp("first")
+    for _ in range(16):
+        site.network.downlinks.enqueue(1, 5, b"x")
+    with pytest.raises(SuatError, match="16 downlinks are waiting"):
+        site.network.downlinks.enqueue(1, 5, b"x")
+    provision.revoke(site.journal, site.keys, "first", 1)
+    site.network.refresh()
+    assert site.network.downlinks.waiting(1) == 0
+
+
+def test_the_largest_downlink_fits_the_slowest_data_rate(site: Any) -> None:
+    node, forwarder = site.abp(), site.forwarder()
+    site.network.downlinks.enqueue(1, 5, bytes(36))
+    hear(site, forwarder, node.uplink(0, reading(1), fopts=b"\x02\x0d"), datr="SF12BW125")
+    assert len(forwarder.last_phy()) <= 13 + 51
+
+
+def test_another_gateway_when_the_best_cannot_be_reached(site: Any) -> None:
+    node, forwarder = site.abp(), site.forwarder()
+    far = site.forwarder("00000000000000aa", 2)
+    phy = node.uplink(0, reading(1, ask=1))
+    far.hear(phy, lsnr=9)
+    forwarder.hear(phy, lsnr=-5, tmst=77)
+    site.source.gateways["00000000000000aa"].pull_address = None
+    site.pass_time()
+    assert far.sent == []
+    assert forwarder.sent[0]["tmst"] == 1_000_077
+    site.source.gateways.clear()
+    hear(site, forwarder, node.uplink(1, reading(2, ask=1)))
+    assert site.network.downlinks.counters["lost"] == 1
+
+
+def test_an_uplink_at_a_rate_outside_the_plan_is_answered_in_rx2(site: Any) -> None:
+    node, forwarder = site.abp(), site.forwarder()
+    hear(site, forwarder, node.uplink(0, reading(1, ask=1)), datr="SF7BW250", tmst=0)
+    assert [(sent["tmst"], sent["datr"]) for sent in forwarder.sent] == [(2_000_000, "SF10BW125")]
+
+
+def test_a_reply_is_never_late_for_a_quick_station(site: Any) -> None:
+    """The way from the uplink's end to the PULL_RESP: dedup and commit, well under RX1's second."""
+    node, forwarder = site.abp(), site.forwarder()
+    forwarder.hear(node.uplink(0, reading(1, ask=1)))
+    site.pass_time(0.3)
+    assert len(forwarder.sent) == 1
