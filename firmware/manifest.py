@@ -2,10 +2,9 @@
 
     make -C ports/rp2 BOARD=RPI_PICO FROZEN_MANIFEST=.../firmware/manifest.py
 
-Boards without a build of their own get the same files through `suat-bench flash`, as .mpy.
+Boards without a build of their own get the same files as .mpy, and suat_node/main.py as /main.py.
 """
 
-include("$(BOARD_DIR)/manifest.py", optional=True)  # noqa: F821 - names of MicroPython's manifest language
-include("$(PORT_DIR)/boards/manifest.py")  # noqa: F821
-package("suat_wire", base_path=".", opt=3)  # noqa: F821
-package("suat_node", base_path=".", opt=3)  # noqa: F821
+include("$(PORT_DIR)/boards/manifest.py")  # noqa: F821 - names of MicroPython's manifest language
+package("suat_wire", base_path=".", opt=1)  # noqa: F821
+package("suat_node", base_path=".", opt=1)  # noqa: F821
