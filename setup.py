@@ -15,6 +15,7 @@ HERE = Path(__file__).parent
 FILTERS = "cython_ext/suat_filters"
 CHECKED = os.environ.get("SUAT_FILTERS_BOUNDSCHECK", "") not in ("", "0")
 KIND = "checked" if CHECKED else "plain"
+HEADERS = sorted(str(path.relative_to(HERE)) for path in (HERE / FILTERS / "kernels").glob("*.hpp"))
 
 
 class BuildExt(build_ext):
@@ -33,7 +34,7 @@ def extension(name: str) -> Extension:
     return Extension(
         f"suat_filters.{name}",
         [f"{FILTERS}/{name}.pyx"],
-        depends=sorted(str(path.relative_to(HERE)) for path in (HERE / FILTERS / "kernels").glob("*.hpp")),
+        depends=[f"{FILTERS}/{name}.pyx", *HEADERS],
         include_dirs=[FILTERS],
         language="c++",
         define_macros=[("SUAT_BOUNDSCHECK", "1"), ("_GLIBCXX_ASSERTIONS", "1")] if CHECKED else [],

@@ -173,7 +173,8 @@ cdef class FilterBank:
             raise ValueError("the saved filter bank is damaged: wrong length")
         cdef FilterBank bank = cls(n_channels, [table[row] for row in which.tolist()])
         cdef const unsigned char[::1] view = body
-        if n_channels and not bank.bank.load(&view[at_states]):
+        cdef Py_ssize_t first = at_states
+        if n_channels and not bank.bank.load(&view[first]):
             raise ValueError("the saved filter bank is damaged: an impossible state")
         return bank
 

@@ -24,11 +24,11 @@ cdef extern from "kernels/series.hpp" namespace "suat" nogil:
 
 
 cdef extern from "kernels/resample.hpp" namespace "suat" nogil:
-    cppclass Buckets:
-        vector[double] start, min, max, mean, last, median
-        vector[int64_t] count
+    cppclass Bucket:
+        double start, min, max, mean, last, median
+        int64_t count
 
-    Buckets c_resample "suat::resample"(
+    vector[Bucket] c_resample "suat::resample"(
         const double* t, const double* x, size_t n, double width, double origin) except +
 
 
@@ -83,15 +83,6 @@ def _timed(t, x):
         raise ValueError(f"t must be finite and not decrease: t[{i}] is {times[i]!r}"
                          + (f" after {times[i - 1]!r}" if i else ""))
     return times, readings
-
-
-cdef _taken(vector[double]& values):
-    out = np.empty(values.size(), dtype=np.float64)
-    cdef double[::1] view = out
-    cdef size_t i
-    for i in range(values.size()):
-        view[i] = values[i]
-    return out
 
 
 def rolling_median(x, window, centered=False):
@@ -192,24 +183,29 @@ def resample(t, x, width, origin=0.0):
     """
     times, readings = _timed(t, x)
     cdef const double[::1] tv = times, xv = readings
-    cdef size_t n = xv.shape[0], i
+    cdef size_t n = xv.shape[0]
     cdef double c_width = _positive(width, "width"), c_origin = float(origin)
-    cdef Buckets buckets
+    cdef vector[Bucket] buckets
     if not math.isfinite(c_origin):
         raise ValueError(f"origin must be finite, not {c_origin!r}")
     if n:
         with nogil:
             buckets = c_resample(&tv[0], &xv[0], n, c_width, c_origin)
-    count = np.empty(buckets.count.size(), dtype=np.int64)
+    return _columns(buckets)
+
+
+cdef _columns(vector[Bucket]& buckets):
+    cdef size_t n = buckets.size(), i
+    numbers, count = np.empty((6, n), dtype=np.float64), np.empty(n, dtype=np.int64)
+    cdef double[:, ::1] nv = numbers
     cdef int64_t[::1] cv = count
-    for i in range(buckets.count.size()):
-        cv[i] = buckets.count[i]
-    return {
-        "start": _taken(buckets.start),
-        "count": count,
-        "min": _taken(buckets.min),
-        "max": _taken(buckets.max),
-        "mean": _taken(buckets.mean),
-        "last": _taken(buckets.last),
-        "median": _taken(buckets.median),
-    }
+    for i in range(n):
+        nv[0, i] = buckets[i].start
+        nv[1, i] = buckets[i].min
+        nv[2, i] = buckets[i].max
+        nv[3, i] = buckets[i].mean
+        nv[4, i] = buckets[i].last
+        nv[5, i] = buckets[i].median
+        cv[i] = buckets[i].count
+    start, low, high, mean, last, median = numbers
+    return {"start": start, "count": count, "min": low, "max": high, "mean": mean, "last": last, "median": median}

@@ -8,14 +8,24 @@
 
 namespace suat {
 
-struct Buckets {
-    std::vector<double> start, min, max, mean, last, median;
-    std::vector<int64_t> count;
+struct Bucket {
+    double start, min, max, mean, last, median;
+    int64_t count;
 };
 
-// Median by selection; disturbs the order of the values.
+// Median by sorting the few and by selecting among the many; disturbs the order of the values.
 inline double median_in_place(double* v, size_t n) {
+    constexpr size_t FEW = 16;
     const size_t half = n / 2;
+    if (n <= FEW) {
+        for (size_t i = 1; i < n; ++i) {
+            const double moving = v[i];
+            size_t to = i;
+            for (; to && v[to - 1] > moving; --to) v[to] = v[to - 1];
+            v[to] = moving;
+        }
+        return median_of(v, static_cast<int>(n));
+    }
     std::nth_element(v, v + half, v + n);
     if (n & 1) return v[half];
     return (*std::max_element(v, v + half) + v[half]) / 2;
@@ -36,22 +46,18 @@ struct Edges {
     }
 };
 
-inline Buckets resample(const double* t, const double* x, size_t n, double width, double origin) {
-    Buckets out;
+inline std::vector<Bucket> resample(const double* t, const double* x, size_t n, double width, double origin) {
+    std::vector<Bucket> out;
     const Edges edges{origin, width};
     std::vector<double> values;
     double k = 0, end = -INF, low = 0, high = 0, last = 0, sum = 0, lost = 0;
 
     const auto close = [&] {
         if (values.empty()) return;
-        const double count = static_cast<double>(values.size());
-        out.start.push_back(edges.at(k));
-        out.count.push_back(static_cast<int64_t>(values.size()));
-        out.min.push_back(low);
-        out.max.push_back(high);
-        out.mean.push_back((std::isfinite(sum) ? sum + lost : sum) / count);
-        out.last.push_back(last);
-        out.median.push_back(median_in_place(values.data(), values.size()));
+        const int64_t count = static_cast<int64_t>(values.size());
+        const double mean = (std::isfinite(sum) ? sum + lost : sum) / static_cast<double>(count);
+        const double median = median_in_place(values.data(), values.size());
+        out.push_back({edges.at(k), low, high, mean, last, median, count});
         values.clear();
     };
 
