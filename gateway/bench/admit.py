@@ -1,25 +1,30 @@
 """What admission costs: UDP datagram bytes -> PUSH_ACK -> judged -> `Admitted`, on one core, step by step.
 
-    python gateway/bench/admit.py [--frames 20000] [--nodes 200] [--json]
+    python gateway/bench/admit.py [--frames 20000] [--nodes 200] [--rate 10000] [--json]
 
 The frames are a soil node's usual ones (4 probes, battery) of as many nodes, one frame a datagram, made beforehand.
-No socket and no disk: `bench/gateway` measures the whole way. The steps are measured one by one on the same frames;
-what they leave of the whole is the calls between them and the records that carry the result.
+First without a socket, in virtual time, then through a real one with another process sending at `--rate`: CPU time of
+the receiving process and frames lost. Nothing goes to disk. The steps are measured one by one on the same frames; what
+they leave of the whole is the calls between them and the records that carry the result.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import gc
 import json
+import os
+import socket
 import time
 from binascii import b2a_base64
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
-from suat.clock import VirtualScheduler
+from suat.clock import LoopScheduler, VirtualScheduler
 from suat.ingest.base import Ingress
-from suat.ingest.semtech_udp import SemtechUdp, _uplink
+from suat.ingest.semtech_udp import SemtechUdp, _uplink, serve_udp
 from suat.network.admit import Admission
 from suat.network.devices import Devices
 from suat.network.downlink import Downlinks
@@ -112,6 +117,44 @@ def whole(packets: list[bytes], nodes: int, rate: int) -> tuple[float, int]:
     return elapsed / len(packets) * 1e6, len(admitted)
 
 
+async def _through_socket(packets: list[bytes], nodes: int, rate: int) -> tuple[float, int]:
+    """(us of CPU a frame, frames admitted) with the frames coming from another process."""
+    loop = asyncio.get_running_loop()
+    scheduler = LoopScheduler(loop)
+    admitted: list[Admitted] = []
+    devices = registry(nodes)
+    region = REGIONS["IN865"]
+    downlinks = Downlinks(scheduler, region, lambda _downlink: True)
+    admission = Admission(scheduler, devices, Joins(devices, region), downlinks, admitted.append)
+    source = SemtechUdp(Ingress(scheduler, admission.receive, downlinks.on_result, admission.counters))
+    endpoint = await serve_udp(source, "127.0.0.1:0")
+    gc.collect()
+    gc.freeze()
+    before = time.process_time()
+    sender = os.fork()
+    if sender == 0:
+        _send(packets, rate, endpoint.address)
+    while len(admitted) < len(packets) and os.waitpid(sender, os.WNOHANG) == (0, 0):
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(0.5)
+    used = time.process_time() - before
+    endpoint.close()
+    scheduler.close()
+    return used / max(len(admitted), 1) * 1e6, len(admitted)
+
+
+def _send(packets: list[bytes], rate: int, address: tuple[str, int]) -> NoReturn:
+    """The sending process: bursts of a millisecond."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        started = time.perf_counter()
+        burst = max(rate // 1000, 1)
+        for first in range(0, len(packets), burst):
+            time.sleep(max(0.0, started + first / rate - time.perf_counter()))
+            for packet in packets[first : first + burst]:
+                sock.sendto(packet, address)
+    os._exit(0)
+
+
 def _cost(call: Callable[[Any], Any], items: list[Any]) -> float:
     """us a call, the best of three rounds."""
     best = float("inf")
@@ -145,16 +188,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Cost of admission, a frame")
     parser.add_argument("--frames", type=int, default=20_000)
     parser.add_argument("--nodes", type=int, default=200)
+    parser.add_argument("--rate", type=int, default=10_000)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     packets = datagrams(registry(options.nodes), options.frames)
-    best, kept = min(whole(packets, options.nodes, 10_000) for _ in range(3))
-    result = {"us_a_frame": round(best, 2), "frames_s": round(1e6 / best), "admitted": kept, "of": len(packets)}
+    best, kept = min(whole(packets, options.nodes, options.rate) for _ in range(3))
+    cpu, heard = asyncio.run(_through_socket(packets, options.nodes, options.rate))
+    result = {
+        "us_a_frame": round(best, 2),
+        "frames_s": round(1e6 / best),
+        "admitted": kept,
+        "of": len(packets),
+        "socket": {"rate": options.rate, "cpu_us_a_frame": round(cpu, 2), "admitted": heard},
+    }
     parts = {name: round(cost, 2) for name, cost in steps(packets, options.nodes).items()}
     if options.json:
         print(json.dumps(result | {"steps_us": parts}))
         return
     print(f"{best:.1f} us a frame, {1e6 / best:,.0f} frames/s; {kept} of {len(packets)} admitted")
+    print(f"{cpu:.1f} us of CPU a frame through a socket at {options.rate:,} frames/s; {heard} admitted")
     for name, cost in parts.items():
         print(f"  {name:16} {cost:6.2f} us")
     print(f"  {'the rest':16} {best - sum(parts.values()):6.2f} us")
