@@ -65,14 +65,14 @@ class Flash:
         return 0
 
     def mount(self, where="/flash"):
-        """Power on: mount, or format when there is nothing yet."""
+        """Power on: mount, or format the new chip."""
         self.off = False
         self.cut_at = -1
         try:
             vfs.umount(where)
         except OSError:
             pass
-        if self.data[: self.SIZE] == b"\xff" * self.SIZE:
+        if not self.operations:
             vfs.VfsLfs2.mkfs(self, progsize=256)
         vfs.mount(vfs.VfsLfs2(self, progsize=256), where)
 
