@@ -102,7 +102,7 @@ def whole(packets: list[bytes], nodes: int, rate: int) -> tuple[float, int]:
     devices = registry(nodes)
     region = REGIONS["IN865"]
     downlinks = Downlinks(scheduler, region, lambda _downlink: True)
-    admission = Admission(scheduler, devices, Joins(devices, region), downlinks, admitted.append)
+    admission = Admission(scheduler, devices, Joins(devices, region, downlinks), downlinks, admitted.append)
     ingress = Ingress(scheduler, admission.receive, downlinks.on_result, admission.counters)
     source = SemtechUdp(ingress, send=lambda _data, _address: None)
     address = ("127.0.0.1", 40000)
@@ -125,7 +125,7 @@ async def _through_socket(packets: list[bytes], nodes: int, rate: int) -> tuple[
     devices = registry(nodes)
     region = REGIONS["IN865"]
     downlinks = Downlinks(scheduler, region, lambda _downlink: True)
-    admission = Admission(scheduler, devices, Joins(devices, region), downlinks, admitted.append)
+    admission = Admission(scheduler, devices, Joins(devices, region, downlinks), downlinks, admitted.append)
     source = SemtechUdp(Ingress(scheduler, admission.receive, downlinks.on_result, admission.counters))
     endpoint = await serve_udp(source, "127.0.0.1:0")
     gc.collect()

@@ -46,6 +46,7 @@ class Reply:
     device: Device
     copies: tuple[Uplink, ...]  # of the uplink, the best first
     delay_s: int  # from the uplink's end to RX1
+    until: float  # monotonic [s]: the node no longer listens
     session: Session | None = None  # None: a join accept, in `phy`
     phy: bytes = b""
     fcnt_down: int = 0  # burnt for this reply
@@ -126,7 +127,16 @@ class Downlinks:
             return None
         fcnt_down = session.fcnt_down
         session.fcnt_down += 1
-        return Reply(device, copies, self._region.rx1_delay_s, session, b"", fcnt_down, ack, answers, must)
+        delay_s = self._region.rx1_delay_s
+        return Reply(device, copies, delay_s, self._until(delay_s), session, b"", fcnt_down, ack, answers, must)
+
+    def join_reply(self, device: Device, copies: tuple[Uplink, ...], accept: bytes) -> Reply:
+        """The note for a join accept."""
+        delay_s = self._region.join_delays[0]
+        return Reply(device, copies, delay_s, self._until(delay_s), phy=accept)
+
+    def _until(self, delay_s: int) -> float:
+        return self._scheduler.monotonic() + delay_s + 1
 
     def _rate_request(self, device: Device, best: Uplink, used: int) -> bytes:
         try:
@@ -146,6 +156,11 @@ class Downlinks:
         """Send what an admitted frame waits for. To be called once, after its transaction is on disk."""
         phy, queued = self._frame(reply, acknowledgement)
         if not phy:
+            return
+        if (
+            self._scheduler.monotonic() > reply.until
+        ):  # the commit came late; at the gateway tmst would mean a later turn
+            self.counters["lost"] += 1
             return
         for copy in reply.copies:
             windows = self._windows(copy, reply.delay_s, phy)

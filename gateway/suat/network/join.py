@@ -11,15 +11,18 @@ from suat_wire import lorawan
 from suat_wire.region import Region, encode_cflist
 
 from suat.network.devices import NET_ID, Devices
-from suat.network.downlink import Reply
+from suat.network.downlink import Downlinks
 from suat.records import Admitted, Uplink
 
 
 class Joins:
     """Judges join requests. `extra_channels_hz` is sent as the CFList; none by default."""
 
-    def __init__(self, devices: Devices, region: Region, extra_channels_hz: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, devices: Devices, region: Region, downlinks: Downlinks, extra_channels_hz: tuple[int, ...] = ()
+    ) -> None:
         self._devices = devices
+        self._downlinks = downlinks
         self._region = region
         self._cflist = encode_cflist(extra_channels_hz) if extra_channels_hz else b""
 
@@ -51,7 +54,7 @@ class Joins:
             self._region.rx1_delay_s,
             self._cflist,
         )
-        reply = Reply(device, copies, self._region.join_delays[0], phy=accept)
+        reply = self._downlinks.join_reply(device, copies, accept)
         best = copies[0]
         return "accepted", Admitted(
             device.registration,

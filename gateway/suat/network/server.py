@@ -47,7 +47,7 @@ class NetworkServer:
         self._admission = Admission(
             scheduler,
             self.devices,
-            Joins(self.devices, plan, extra_channels_hz),
+            Joins(self.devices, plan, self.downlinks, extra_channels_hz),
             self.downlinks,
             on_admitted,
             self.counters,

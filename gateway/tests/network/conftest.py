@@ -180,6 +180,7 @@ class Site:
         self.journal = Journal(data_dir / "journal.db")
         self.admitted: list[Admitted] = []
         self.disk_full = False
+        self.commit_s = COMMIT_S
         self.start()
 
     def start(self) -> None:
@@ -215,7 +216,7 @@ class Site:
 
     def _on_admitted(self, admitted: Admitted) -> None:
         self.admitted.append(admitted)
-        self.scheduler.call_later(COMMIT_S, self._commit, Batch((admitted,)))
+        self.scheduler.call_later(self.commit_s, self._commit, Batch((admitted,)))
 
     def _commit(self, batch: Batch) -> None:
         if self.disk_full:

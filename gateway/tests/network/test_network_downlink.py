@@ -236,3 +236,45 @@ def test_a_reply_is_never_late_for_a_quick_station(site: Any) -> None:
     forwarder.hear(node.uplink(0, reading(1, ask=1)))
     site.pass_time(0.3)
     assert len(forwarder.sent) == 1
+
+
+@pytest.mark.parametrize("joins", [False, True])
+def test_a_reply_whose_commit_came_too_late_is_not_sent(site: Any, joins: bool) -> None:
+    """Its tmst would be due again after 2**32 us, when the node sleeps."""
+    node, forwarder = (site.otaa() if joins else site.abp()), site.forwarder()
+    site.commit_s = 60.0
+    forwarder.hear(node.join_request() if joins else node.uplink(0, reading(1, ask=1)))
+    site.pass_time(120)
+    assert forwarder.sent == []
+    assert site.network.downlinks.counters["lost"] == 1
+    assert len(site.reader.sessions()) == 1
+
+
+def test_an_ask_without_an_answer_sends_nothing(site: Any) -> None:
+    node, forwarder = site.abp(), site.forwarder()
+    forwarder.hear(node.uplink(0, reading(1, ask=1)))
+    site.network.flush()
+    site.network.downlinks.dispatch(site.admitted[0].reply, None)
+    assert (forwarder.sent, site.network.downlinks.counters["lost"]) == ([], 0)
+
+
+def test_adr_says_nothing_outside_the_plan(make_site: Callable[..., Any]) -> None:
+    site = make_site(adr=True)
+    node, forwarder = site.abp(), site.forwarder()
+    for fcnt in range(25):
+        hear(site, forwarder, node.uplink(fcnt, reading(fcnt), flags=0x80), datr="SF7BW250", lsnr=13)
+    assert forwarder.sent == []
+
+
+def test_no_key_is_shown(site: Any) -> None:
+    personal, joining, forwarder = site.abp(), site.otaa("other"), site.forwarder()
+    forwarder.hear(personal.uplink(0, reading(1, ask=1)))
+    forwarder.hear(joining.join_request())
+    site.pass_time()
+    devices = list(site.network.devices.by_registration.values())
+    sessions = [session for found in site.network.devices.by_addr.values() for session in found]
+    shown = repr((site.admitted, devices, sessions, site.keys, [frame.session for frame in site.admitted]))
+    joining.take_accept(forwarder.last_phy(), 0)
+    for key in (personal.nwk, personal.app, joining.app_key, joining.nwk, joining.app):
+        assert repr(key)[2:-1] not in shown
+        assert key.hex() not in shown
