@@ -345,7 +345,7 @@ function encodeDownlink(input) {
     if (data.config && !data.ack) {
       return { bytes: writeConfig(data.config), fPort: PORT_CONFIG };
     }
-    throw new PayloadError("a downlink is either {ack: ...} or {config: ...}");
+    throw new PayloadError("a downlink is either {ack: {}} or {config: {}}");
   });
 }
 

@@ -1,7 +1,7 @@
 """Application downlinks: FPort 4 acknowledges records, FPort 5 changes a node's settings.
 
-    acknowledgement   u32 cumulative | bitmap, 0..8 bytes: bit i of it (low bits first) is record cumulative + 1 + i
-    settings          (u8 id | u8 length | value, little-endian) ...
+acknowledgement   u32 cumulative | bitmap, 0..8 bytes: bit i of it (low bits first) is record cumulative + 1 + i
+settings          (u8 id | u8 length | value, little-endian) ...
 """
 
 import struct

@@ -130,8 +130,8 @@ def field_tables() -> str:
     return "\n".join(parts)
 
 
-def soil_sample(probes: int) -> dict[tuple[str, str], float | int]:
-    readings: dict[tuple[str, str], float | int] = {("node", "battery"): 3.6}
+def soil_sample(probes: int) -> dict[tuple[str, str], float]:
+    readings: dict[tuple[str, str], float] = {("node", "battery"): 3.6}
     for position in range(1, probes + 1):
         for field, value in (("vwc", 0.2345), ("temperature", 11.5), ("ec", 0.75)):
             readings[f"probe{position}", field] = value
@@ -152,8 +152,9 @@ def sizes() -> str:
     return "\n".join(
         (
             "## What fits into a frame\n",
-            "Samples of moisture, temperature, EC and battery at 15-minute steps, with an acknowledgement asked for;",
-            "in brackets when the longest FOpts (15 bytes) take their share. Airtime is of one sample of four probes.\n",
+            "Samples of moisture, temperature, EC and battery at 15-minute steps, with an acknowledgement asked",
+            "for; in brackets when the longest FOpts (15 bytes) take their share. Airtime is of one sample of",
+            "four probes.\n",
             table("Data rate|Bytes|1 probe|2 probes|4 probes|Airtime", rows),
         )
     )
@@ -199,9 +200,9 @@ def downlinks() -> str:
             "## Acknowledgement (FPort 4)\n",
             "```\nu32 cumulative | bitmap, 0 to 8 bytes\n```\n",
             "Every record up to `cumulative` is committed or was never held by the node; FFFFFFFF says that none is.",
-            "Bit i of the bitmap (low bits of the first byte first) is record cumulative + 1 + i; zero bytes at its end",
-            "are left out. It is sent after the commit only. The node frees what it names, and sends again what it had",
-            "sent before asking and is not named.\n",
+            "Bit i of the bitmap (low bits of the first byte first) is record cumulative + 1 + i; zero bytes at its",
+            "end are left out. It is sent after the commit only. The node frees what it names, and sends again what it",
+            "had sent before asking and is not named.\n",
             "## Settings (FPort 5)\n",
             "```\nu8 id | u8 length | value, once or more\n```\n",
             "All of it is refused if any of it is unknown, given twice or out of range.\n",
@@ -224,8 +225,8 @@ def plans() -> str:
         (
             "## Channel plans\n",
             "Kazakhstan is reported to allow 25 mW (14 dBm) in 863-868 MHz and 10 mW (10 dBm) in 433.075-434.775 MHz,",
-            "so IN865 and EU433 are clipped to that; the join channels of EU868 and RU864 lie outside it. The owner of a",
-            "station must confirm the local law.\n",
+            "so IN865 and EU433 are clipped to that; the join channels of EU868 and RU864 lie outside it. The owner of",
+            "a station must confirm the local law.\n",
             table("Plan|Default channels, MHz|RX2, MHz|Most EIRP, dBm", rows),
         )
     )

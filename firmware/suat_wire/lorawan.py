@@ -61,9 +61,7 @@ else:
         ("mtype", "dev_addr", "adr", "adr_ack_req", "ack", "pending", "fcnt16", "fopts", "fport", "payload", "phy"),
     )
     JoinRequest = namedtuple("JoinRequest", ("join_eui", "dev_eui", "dev_nonce"))
-    JoinAccept = namedtuple(
-        "JoinAccept", ("join_nonce", "net_id", "dev_addr", "dl_settings", "rx_delay", "cflist")
-    )
+    JoinAccept = namedtuple("JoinAccept", ("join_nonce", "net_id", "dev_addr", "dl_settings", "rx_delay", "cflist"))
 
 
 def direction_of(mtype: int) -> int:
@@ -110,10 +108,7 @@ def _crypt(key: "Aes", direction: int, dev_addr: int, fcnt: int, data: bytes) ->
         blocks = struct.pack("<BIBIIBB", 1, 0, direction, dev_addr, fcnt, 0, 1)
     else:
         blocks = b"".join(
-            [
-                struct.pack("<BIBIIBB", 1, 0, direction, dev_addr, fcnt, 0, i)
-                for i in range(1, (size + 15) // 16 + 1)
-            ]
+            [struct.pack("<BIBIIBB", 1, 0, direction, dev_addr, fcnt, 0, i) for i in range(1, (size + 15) // 16 + 1)]
         )
     stream = key.encrypt(blocks)
     return (int.from_bytes(data, "big") ^ int.from_bytes(stream[:size], "big")).to_bytes(size, "big")

@@ -29,10 +29,10 @@ from suat_wire.fields import FAULTS, GROUPS, KINDS, RESET_CAUSES, PayloadError, 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import NamedTuple
 
-    Readings = dict[tuple[str, str], float | int]
+    Readings = dict[tuple[str, str], float]  # of divisor 1: int
 
     class Sample(NamedTuple):
         """One reading of all sensors: record number (32 bits), age in s when sent, values by (group, field)."""
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         readings: Readings
 
     # What may be sent: a Sample, or a tuple like it whose last item is a body made by `pack`.
-    Sendable = tuple[int, int, Readings | bytes]
+    Sendable = tuple[int, int, Mapping[tuple[str, str], float] | bytes]
 
     class _Layout(NamedTuple):
         """What a body's masks mean: their bytes, the values' size and format, what to make of each."""
@@ -93,7 +93,7 @@ def _read_varint(data: bytes, pos: int) -> tuple[int, int]:
     return value, pos + 1
 
 
-def _pack(readings: "Readings") -> tuple[bytes, bytes]:
+def _pack(readings: "Mapping[tuple[str, str], float]") -> tuple[bytes, bytes]:
     """(masks, values) of one sample."""
     group_mask = 0
     masks = []
@@ -185,7 +185,7 @@ def _layout_at(data: bytes, pos: int) -> _Layout:
     return layout
 
 
-def pack(readings: "Readings") -> bytes:
+def pack(readings: "Mapping[tuple[str, str], float]") -> bytes:
     """The self-contained body of one sample: {(group, field): value} -> bytes."""
     masks, values = _pack(readings)
     return masks + values

@@ -65,7 +65,7 @@ class Region:
         return "SF%dBW%d" % (sf, bw_hz // 1000)
 
     def dr_from_datr(self, datr: str) -> int:
-        """"SF7BW125" -> 5; ValueError for what this plan does not have."""
+        """The other way round: "SF7BW125" -> 5; ValueError for what this plan does not have."""
         for dr in DATA_RATES:
             if self.datr(dr) == datr:
                 return dr
