@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from babel import Locale
-from suat.locales import LANGUAGES, catalogue, number, text
+from suat.locales import LANGUAGES, catalogue, formatted, text
 
 
 def placeholders(template: str) -> set[tuple[str, str]]:
@@ -79,8 +79,8 @@ def test_numbers_dates_and_ages_follow_the_language():
     assert text("en", "board.data_age", age_s=5 * 3600) == "Newest data 5 hours ago"
     assert text("ru", "board.data_age", age_s=5 * 3600) == "Последние данные 5 часов назад"
     assert text("kk", "reason.move_soon.grass", n=2.4) == "Шөп 2,4 күнге жетеді."
-    assert number("ru", 12345.678, 1) == "12\xa0345,7"
-    assert number("en", None) == "—"
+    assert formatted("ru", 12345.678, "1") == "12\xa0345,7"
+    assert formatted("en", None) == "—"
 
 
 def test_an_unknown_value_is_a_dash_and_an_unknown_key_an_error():

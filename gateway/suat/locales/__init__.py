@@ -102,6 +102,6 @@ class _Filler(string.Formatter):
         return str(value)
 
 
-def number(language: str, value: float | None, decimals: int = 0) -> str:
-    """A bare number as the language writes it; a dash for unknown."""
-    return _Filler(language, UTC).format_field(value, str(decimals))
+def formatted(language: str, value: Any, spec: str = "0") -> str:
+    """A bare value as the language writes it, by the specs above; a dash for unknown."""
+    return _Filler(language, UTC).format_field(value, spec)

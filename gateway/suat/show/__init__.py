@@ -1,0 +1,1 @@
+"""The station's one HTTP application: board page, health, metrics, status."""

@@ -1,0 +1,248 @@
+"""What the board page shows, in the reader's words: the status object turned into cards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from math import floor
+from typing import Any
+
+from suat.config import Config
+from suat.locales import LANGUAGES, UNKNOWN, formatted, text
+from suat.pasture.wording import alert_sentence, herd_name, paddock_name, reason_sentence, water_point_name
+
+Json = Mapping[str, Any]
+Card = dict[str, Any]
+
+# The colour of a status: go, soon, wait, stop, unknown. The icon and the word tell the statuses of one colour apart.
+TONES = {
+    "graze": "go",
+    "move_soon": "soon",
+    "rest": "wait",
+    "too_wet": "wait",
+    "not_grown": "wait",
+    "frozen": "wait",
+    "out_of_plan": "wait",
+    "too_dry": "stop",
+    "no_water": "stop",
+    "salty_water": "stop",
+    "no_data": "unknown",
+}
+TONE_ORDER = ("stop", "soon", "unknown", "go", "wait")
+HERD_ORDERS = {"go": "stay", "soon": "move_ready", "wait": "move_now", "stop": "move_now", "unknown": "look_first"}
+SCORE_PARTS = ("grass", "rest", "water", "soil", "distance")
+MANY_DAYS = 99  # more than that is written "99+"
+
+
+class Words:
+    """The catalogue in one language, for one station's zone."""
+
+    def __init__(self, config: Config, language: str) -> None:
+        self.config = config
+        self.language = language
+
+    def __call__(self, key: str, **values: Any) -> str:
+        return text(self.language, key, zone=self.config.station.zone, **values)
+
+    def paddock(self, paddock: str) -> str:
+        return paddock_name(self.config, paddock, self.language)
+
+    def water_point(self, point: str) -> str:
+        return water_point_name(self.config, point, self.language)
+
+    def herd(self, herd: str) -> str:
+        return herd_name(self.config, herd, self.language)
+
+    def days(self, value: float | None) -> str:
+        """Days for a large figure: tenths while they matter, whole days (never rounded up) after that."""
+        if value is None:
+            return UNKNOWN
+        if value > MANY_DAYS:
+            return f"{MANY_DAYS}+"
+        return formatted(self.language, value, "1") if value < 3 else formatted(self.language, floor(value))
+
+
+def page(config: Config, status: Json, language: str) -> Card:
+    """Everything the template of the board page needs."""
+    words = Words(config, language)
+    now = _moment(status["time"])
+    paddocks = [_paddock(words, entry, now) for entry in status["paddocks"]]
+    points = [_water_point(words, entry, now) for entry in status["water_points"]]
+    nodes = [_node(words, entry, now) for entry in status["nodes"]]
+    newest = max((_moment(node["last_seen"]) for node in status["nodes"] if node["last_seen"]), default=None)
+    by_id = {entry["id"]: entry for entry in status["paddocks"]}
+    return {
+        "t": words,
+        "language": language,
+        "languages": [(code, text(code, f"language.{code}")) for code in LANGUAGES],
+        "station": config.station.name,
+        "now": status["time"],
+        "newest_age_s": None if newest is None else _age_s(newest, now),
+        "herds": [_herd(words, entry, by_id) for entry in status["herds"]],
+        "paddocks": sorted(paddocks, key=_paddock_order),
+        "points": sorted(points, key=lambda card: TONE_ORDER.index(card["tone"])),
+        "troubles": [card for card in points if card["tone"] != "go"],
+        "nodes": nodes,
+        "silent": sum(node["silent"] for node in nodes),
+        "link": [(words(f"link.{name}"), formatted(language, count)) for name, count in status["link"].items()],
+    }
+
+
+def _paddock_order(card: Card) -> tuple[bool, bool, float]:
+    """Those with a herd first, then the best to graze, then the rest as configured."""
+    return not card["herds"], card["tone"] != "go", -(card["score"] or 0.0)
+
+
+def _herd(words: Words, entry: Json, paddocks: Mapping[str, Json]) -> Card:
+    """What one herd should do: stay, move, or be looked after, and where it best goes next."""
+    herd = next(herd for herd in words.config.herd if herd.id == entry["id"])
+    here = paddocks.get(entry["paddock"]) if entry["paddock"] else None
+    tone = TONES.get(here["status"], "unknown") if here else "unknown"
+    order = HERD_ORDERS[tone] if here else None
+    best = paddocks[entry["next"][0]["paddock"]] if entry["next"] else None
+    return {
+        "name": words.herd(herd.id),
+        "species": herd.species,
+        "head": words("board.head", n=herd.head),
+        "tone": tone,
+        "icon": here["status"] if here else "no_data",
+        "place": None if here is None else words("board.herd_in", paddock=words.paddock(here["id"])),
+        "since": None if here is None else words("board.herd_since", at=entry["since"]),
+        "order": words("board.herd_nowhere")
+        if order is None or here is None
+        else words(f"board.{order}", **({"paddock": words.paddock(here["id"])} if order == "stay" else {})),
+        "reason": None
+        if here is None or tone == "go"
+        else reason_sentence(words.config, here["reasons"][0], words.language),
+        "next": None if best is None else _next(words, best),
+        "asks_next": order != "stay",
+    }
+
+
+def _next(words: Words, best: Json) -> Card:
+    facts = [
+        words(key, n=floor(days)) if days <= MANY_DAYS else None
+        for key, days in (("board.grass_for", best["grazing_days"]), ("board.water_for", best["water_days"]))
+        if days is not None
+    ]
+    return {
+        "id": best["id"],
+        "name": words.paddock(best["id"]),
+        "facts": ", ".join(fact for fact in facts if fact is not None),
+    }
+
+
+def _paddock(words: Words, entry: Json, now: datetime) -> Card:
+    occupied = bool(entry["herds"])
+    status = entry["status"]
+    paddock = next(paddock for paddock in words.config.paddock if paddock.id == entry["id"])
+    return {
+        "id": entry["id"],
+        "name": words.paddock(entry["id"]),
+        "kind": words(f"kind.{paddock.kind}"),
+        "area": f"{formatted(words.language, paddock.area_ha)} {words('unit.hectare')}",
+        "status": status,
+        "tone": TONES.get(status, "unknown"),
+        "word": words(f"status.{status}"),
+        "advice": words(f"advice.{status}.{'here' if occupied else 'away'}"),
+        "reasons": [
+            (reason_sentence(words.config, reason, words.language), reason["advisory"]) for reason in entry["reasons"]
+        ],
+        "herds": [words.herd(herd) for herd in entry["herds"]],
+        "for_herd": None if entry["for_herd"] is None or len(words.config.herd) < 2 else words.herd(entry["for_herd"]),
+        "score": entry["score"],
+        "score_text": words("board.score_of", score=entry["score"]),
+        "parts": [(words(f"board.part_{name}"), round(100 * entry["parts"][name])) for name in SCORE_PARTS]
+        if entry["parts"]
+        else [],
+        "soil_percent": None if entry["fpaw"] is None else min(100, max(0, round(100 * entry["fpaw"]))),
+        "soil_text": formatted(words.language, entry["fpaw"], "pct"),
+        "grass": words.days(entry["grazing_days"]),
+        "water": words.days(entry["water_days"]),
+        "rest": words("board.rest_left", n=entry["rest_days_left"]) if entry["rest_days_left"] else None,
+        "measured": _measured(words, entry["measured"], now),
+    }
+
+
+def _water_point(words: Words, entry: Json, now: datetime) -> Card:
+    config = next(point for point in words.config.water_point if point.id == entry["id"])
+    word, tone = _water_word(entry)
+    days = entry["days_left"]
+    herds = entry["herds"] or entry["expected_herds"]
+    level = entry["level_pct"]
+    return {
+        "id": entry["id"],
+        "name": words.water_point(entry["id"]),
+        "tone": tone,
+        "icon": {"go": "water", "soon": "water_low", "stop": "no_water", "unknown": "no_data"}[tone],
+        "word": words(f"board.{word}"),
+        "level": None if level is None else min(100, max(0, round(level))),
+        "level_text": formatted(words.language, level, "pct100"),
+        "capacity": None
+        if entry["volume_l"] is None
+        else words("board.capacity", volume_l=entry["volume_l"], tank_l=config.tank_l),
+        "days": None if days is None else words.days(days),
+        "days_word": None if days is None else words("board.days_left", n=_shown(days)),
+        "drinkers": None
+        if not herds or days is None
+        else words(
+            "board.drink_here" if entry["herds"] else "board.would_drink",
+            herd=", ".join(words.herd(herd) for herd in herds),
+        ),
+        "use": None if not entry["use_l_day"] else words("board.use_day", litres=entry["use_l_day"]),
+        "alerts": [(alert_sentence(words.config, alert, words.language), alert["level"]) for alert in entry["alerts"]],
+        "paddocks": [words.paddock(paddock) for paddock in config.paddocks],
+        "measured": _measured(words, entry["measured"], now),
+    }
+
+
+def _shown(days: float) -> float:
+    """The number as `Words.days` shows it, for the plural."""
+    return MANY_DAYS if days > MANY_DAYS else days if days < 3 else floor(days)
+
+
+def _water_word(entry: Json) -> tuple[str, str]:
+    kinds = {alert["kind"] for alert in entry["alerts"]}
+    words: tuple[tuple[bool, str, str], ...] = (
+        (entry["level_pct"] is None, "water_unknown", "unknown"),
+        ("trough_empty" in kinds, "water_empty", "stop"),
+        ("critical" in kinds, "water_critical", "stop"),
+        ("low" in kinds, "water_low", "soon"),
+        ("node" in kinds, "water_ask", "unknown"),
+    )
+    return next(((word, tone) for holds, word, tone in words if holds), ("water_fine", "go"))
+
+
+def _node(words: Words, entry: Json, now: datetime) -> Card:
+    last_seen = entry["last_seen"]
+    place: Callable[[str], str] | None = words.paddock if entry["paddock"] else words.water_point
+    where = entry["paddock"] or entry["water_point"]
+    return {
+        "name": entry["name"],
+        "place": place(where) if where and place else "",
+        "seen": words("board.never")
+        if last_seen is None
+        else formatted(words.language, _age_s(_moment(last_seen), now), "ago"),
+        "battery": _quantity(words, entry["battery_v"], "2", "unit.volt"),
+        "signal": _quantity(words, entry["rssi"], "0", "unit.dbm"),
+        "silent": bool(entry["alerts"]),
+    }
+
+
+def _quantity(words: Words, value: float | None, spec: str, unit: str) -> str:
+    shown = formatted(words.language, value, spec)
+    return shown if value is None else f"{shown} {words(unit)}"
+
+
+def _measured(words: Words, measured: str | None, now: datetime) -> str:
+    if measured is None:
+        return words("board.never_measured")
+    return words("board.measured", age_s=_age_s(_moment(measured), now))
+
+
+def _moment(iso: str) -> datetime:
+    return datetime.fromisoformat(iso)
+
+
+def _age_s(moment: datetime, now: datetime) -> float:
+    return max(0.0, (now - moment).total_seconds())
