@@ -150,7 +150,7 @@ _MOVES: tuple[tuple[str, str, float], ...] = (
 
 # water point, kind, from day, to day counted from the END of the run, L/h: so a short run shows the same picture.
 _EVENTS: tuple[tuple[str, str, float, float, float], ...] = (
-    ("batan-well", "pump_failed", 6.5, -2.0, 0.0),
+    ("batan-well", "pump_failed", 5.3, -2.0, 0.0),
     ("slope-tank", "leak", 1.6, -2.0, 360.0),
 )
 

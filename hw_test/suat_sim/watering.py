@@ -21,7 +21,7 @@ STEP_S = 600
 # L a head and day at 10 C and below, and at 25 C and above (Agriculture Canada; sheep [design]).
 DEMAND_L = {
     "cow_with_calf": (50.0, 68.0),
-    "cattle": (36.0, 55.0),
+    "cattle": (50.0, 68.0),  # a herd not told apart: cows with calves
     "dry_cow": (36.0, 55.0),
     "lactating_cow": (77.0, 95.0),
     "horse": (36.0, 55.0),
