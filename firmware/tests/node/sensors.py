@@ -1,0 +1,355 @@
+"""Each sensor with the faults it really has: the right code, and never more than its own reading."""
+
+import bench
+import machine
+import onewire
+import time
+
+from suat_node import sensors as all_sensors
+from suat_node.keep import meter
+from suat_node.keep.counters import Counters
+from suat_node.sensors import battery, capacitive, ds18b20, flow, logger, pressure, rs485_soil, ultrasonic
+from suat_node.sensors.rs485_soil import crc16
+
+
+def made(sensor):
+    """The sensor's options as the configuration gives them."""
+    return bench.settings(kind="water", sensors=[sensor]).sensors[0]
+
+
+def fault(read, sensor, board):
+    try:
+        out = read(sensor, board)
+    except all_sensors.Fault as error:
+        return error.code
+    raise AssertionError(out)
+
+
+def test_capacitive_is_the_median_of_the_normalised_count():
+    board = bench.hardware()
+    sensor = made({"kind": "capacitive", "at": "probe1", "adc": 27, "samples": 5})
+    machine.analog = {27: [30000, 30010, 65535, 30005, 0]}
+    assert capacitive.read(sensor, board) == {"count": 30005 / 65535}
+    for counts, code in (([0], 5), ([900, 1000, 1100], 5), ([65535], 4), ([5000, 60000, 20000, 45000, 33000], 7)):
+        machine.analog = {27: counts}
+        assert fault(capacitive.read, sensor, board) == code, counts
+
+
+def test_battery_through_divider_and_switch():
+    board = bench.hardware("heltec_v3")
+    machine.analog = {1: [int(3.6 / 4.9 / 3.1 * 65535)]}
+    machine.writes.clear()
+    volts = battery.read(made({"kind": "battery"}), board)["battery"]
+    assert abs(volts - 3.6) < 0.01, volts
+    assert machine.writes == [(37, 0), (37, 1)]
+
+
+def test_pressure_current_loop():
+    board = bench.hardware()
+    sensor = made({"kind": "pressure", "adc": 28, "shunt_ohm": 100.0, "full_m": 5.0})
+
+    def counts(milliamps):
+        return [int(milliamps / 1000 * 100 / 3.3 * 65535 + 0.5)]
+
+    for milliamps, depth in ((4.0, 0.0), (12.0, 2.5), (20.0, 5.0), (3.9, 0.0)):
+        machine.analog = {28: counts(milliamps)}
+        assert abs(pressure.read(sensor, board)["depth"] - depth) < 0.005, milliamps
+    machine.analog = {28: counts(0.1)}
+    assert fault(pressure.read, sensor, board) == 4
+    machine.analog = {28: counts(22.0)}
+    assert fault(pressure.read, sensor, board) == 5
+
+
+def pad(raw, damage=0):
+    out = bytearray((raw & 255, raw >> 8 & 255, 0x4B, 0x46, 0x7F, 0xFF, 0x0C, 0x10, 0))
+    out[8] = onewire.OneWire(machine.Pin(5)).crc8(out[:8])
+    out[0] ^= damage
+    return bytes(out)
+
+
+def test_ds18b20_values_of_the_data_sheet():
+    # data sheet, table 1: temperature / data relationship
+    board = bench.hardware()
+    sensor = made({"kind": "ds18b20", "at": "water", "pin": 5})
+    table = ((0x07D0, 125.0), (0x0191, 25.0625), (0x0008, 0.5), (0, 0.0), (0xFFF8, -0.5), (0xFE6F, -25.0625), (0xFC90, -55.0))
+    for raw, celsius in table:
+        onewire.pads = {5: [pad(raw)]}
+        assert ds18b20.read(sensor, board) == {"temperature": celsius}
+    onewire.pads = {5: [pad(0x0191)]}
+    assert ds18b20.read(made({"kind": "ds18b20", "at": "node", "pin": 5}), board) == {"air_temperature": 25.0625}
+
+
+def test_ds18b20_faults():
+    board = bench.hardware()
+    sensor = made({"kind": "ds18b20", "at": "probe1", "pin": 5})
+    onewire.pads = {}
+    assert fault(ds18b20.read, sensor, board) == 1
+    for scratchpad, code in ((pad(0x0191, 1), 2), (pad(85 * 16), 3), (b"\xff" * 9, 1), (bytes(9), 5), (pad(0x0800), 3)):
+        onewire.pads = {5: [scratchpad]}
+        assert fault(ds18b20.read, sensor, board) == code, scratchpad
+    onewire.pads = {5: [pad(85 * 16), pad(0x0191)]}  # once the power-on value, then the measurement
+    assert ds18b20.read(sensor, board) == {"temperature": 25.0625}
+
+
+def test_modbus_crc_of_the_specification():
+    # Modbus over Serial Line V1.02, 6.2.2: the message 02 07 has the CRC 41 12 on the line
+    assert crc16(b"\x02\x07") == b"\x41\x12"
+
+
+def modbus(words, damage=0, cut=100, exception=0):
+    """A probe with these registers."""
+
+    def answer(request):
+        assert crc16(request[:6]) == request[6:]
+        assert request[:2] == b"\x01\x03"
+        first, count = request[3], request[5]
+        if exception:
+            body = bytes((1, 0x83, exception))
+        else:
+            body = bytes((1, 3, 2 * count))
+            for word in words[first : first + count]:
+                body += bytes((word >> 8 & 255, word & 255))
+        out = bytearray(body + crc16(body))
+        out[3] ^= damage
+        return bytes(out[:cut])
+
+    return answer
+
+
+def test_rs485_soil_probe():
+    board = bench.hardware()
+    sensor = made({"kind": "rs485_soil", "at": "probe2", "uart": 0, "tx": 0, "rx": 1, "de": 4})
+    machine.lines = {0: modbus([253, 65536 - 52, 140])}
+    machine.writes.clear()
+    out = rs485_soil.read(sensor, board)
+    assert abs(out["vwc"] - 0.253) < 1e-9 and abs(out["temperature"] + 5.2) < 1e-9 and abs(out["ec"] - 0.14) < 1e-9
+    assert machine.writes == [(4, 1), (4, 0)], "the bus was left to the probe"
+    other = made(
+        {
+            "kind": "rs485_soil",
+            "at": "probe2",
+            "uart": 0,
+            "tx": 0,
+            "rx": 1,
+            "registers": [["permittivity", 7, 0.01], ["temperature", 4, 0.1]],
+        }
+    )
+    machine.lines = {0: modbus([0, 0, 0, 0, 215, 0, 0, 1234])}
+    assert rs485_soil.read(other, board) == {"permittivity": 1234 * 0.01, "temperature": 21.5}
+
+
+def test_rs485_faults():
+    board = bench.hardware()
+    sensor = made({"kind": "rs485_soil", "at": "probe2", "uart": 0, "tx": 0, "rx": 1})
+    cases = (
+        (None, 1),
+        (lambda request: b"", 1),
+        (modbus([1, 2, 3], damage=1), 2),
+        (modbus([1, 2, 3], cut=3), 2),
+        (modbus([1, 2, 3], cut=8), 2),
+        (modbus([1, 2, 3], exception=2), 2),
+        (lambda request: b"\x55" * 11, 2),
+    )
+    for line, code in cases:
+        machine.lines = {0: line}
+        assert fault(rs485_soil.read, sensor, board) == code
+
+
+def test_rs485_second_try_is_heard():
+    board = bench.hardware()
+    sensor = made({"kind": "rs485_soil", "at": "probe2", "uart": 0, "tx": 0, "rx": 1})
+    calls = []
+
+    def once(request):
+        calls.append(1)
+        return modbus([100, 200, 300])(request) if len(calls) > 1 else b""
+
+    machine.lines = {0: once}
+    assert abs(rs485_soil.read(sensor, board)["vwc"] - 0.1) < 1e-9
+
+
+def frame(mm, damage=0):
+    head = (0xFF, mm >> 8, mm & 255)
+    return bytes(head + ((sum(head) + damage) & 255,))
+
+
+def echoes(*frames):
+    left = list(frames)
+
+    def answer(_trigger):
+        return left.pop(0) if left else b""
+
+    return answer
+
+
+def test_ultrasonic_median_ghosts_and_faults():
+    board = bench.hardware()
+    sensor = made({"kind": "ultrasonic", "uart": 1, "tx": 4, "rx": 5, "samples": 5})
+    good = frame(1500)
+    machine.lines = {1: echoes(good, frame(300), good, frame(1504), b"\x12\x34" + good)}  # a ghost; a stream joined late
+    assert ultrasonic.read(sensor, board) == {"distance": 1.5}
+    cases = (
+        ((), 1),
+        ((frame(1500, 1),) * 5, 2),
+        ((frame(100),) * 5, 3),
+        ((frame(6000),) * 5, 3),
+        ((frame(500), frame(1500), frame(900), frame(2500), frame(3000)), 7),
+        ((b"\xff\x05",) * 5, 1),
+    )
+    for frames, code in cases:
+        machine.lines = {1: echoes(*frames)}
+        assert fault(ultrasonic.read, sensor, board) == code, frames
+
+
+def test_flow_by_interrupt_with_debounce():
+    board = bench.hardware()
+    counters = Counters(bench.FOLDER)
+    meter.bind(counters, False)
+    sensor = made({"kind": "flow", "pin": 9, "debounce_ms": 5, "pulses_per_l": 2.0})
+    flow.start(sensor)
+    pin = machine.Pin(9)
+    for _ in range(10):
+        time.advance(1000000)
+        machine.handlers[9](pin)
+        time.advance(2000)
+        machine.handlers[9](pin)  # the contact bounces
+    assert flow.read(sensor, board) == {"volume": 5}
+    time.advance(1000000)
+    machine.handlers[9](pin)
+    assert flow.read(sensor, board) == {"volume": 5}
+    assert counters.pulses == 11
+
+
+def test_flow_by_external_counter():
+    board = bench.hardware()
+    counters = Counters(bench.FOLDER)
+    meter.bind(counters, False)
+    sensor = made({"kind": "flow", "source": "pcf8583", "sda": 4, "scl": 5, "pulses_per_l": 1.0})
+    machine.i2c = {}
+    try:
+        flow.read(sensor, board)
+    except OSError as error:
+        assert all_sensors.fault_code(error) == 1
+    machine.i2c = {0: 0, 1: 0, 2: 0, 3: 0}
+    assert flow.read(sensor, board) == {"volume": 0} and machine.i2c[0] == 0x20
+    machine.i2c = {0: 0x20, 1: 0x56, 2: 0x34, 3: 0x12}
+    assert flow.read(sensor, board) == {"volume": 123456}
+    machine.i2c = {0: 0x20, 1: 0x99, 2: 0x99, 3: 0x99}
+    assert flow.read(sensor, board) == {"volume": 999999}
+    machine.i2c = {0: 0x20, 1: 0x05, 2: 0, 3: 0}  # the counter went round
+    assert flow.read(sensor, board) == {"volume": 1000005}
+    machine.i2c = {0: 0, 1: 0, 2: 0, 3: 0}  # it lost its supply
+    assert flow.read(sensor, board) == {"volume": 1000005}
+    machine.i2c = {0: 0x20, 1: 0x03, 2: 0, 3: 0}
+    assert flow.read(sensor, board) == {"volume": 1000008}
+    machine.i2c = {0: 0x20, 1: 0x0F, 2: 0, 3: 0}
+    assert fault(flow.read, sensor, board) == 3
+
+
+def line(text):
+    body = text.encode()
+    low, high = crc16(body)
+    return body + b"*%02X%02X\n" % (high, low)
+
+
+ROWS = (
+    (0, "ROW 0 7200 probe1.vwc=0.213 probe1.temperature=-1.5 node.air_temperature=-12.25"),
+    (1, "ROW 1 3600 probe1.vwc=0.215"),
+    (5, "ROW 5 0 probe1.vwc=0.217"),
+)
+
+
+def adapter(request):
+    word, since, most = request.split()
+    assert word == b"SINCE"
+    rows = [text for number, text in ROWS if number >= int(since)][: int(most)]
+    return b"".join([line(text) for text in rows]) + line("END 5")
+
+
+def test_logger_rows():
+    board = bench.hardware()
+    sensor = made({"kind": "logger", "uart": 0, "tx": 0, "rx": 1, "rows": 2})
+    machine.lines = {0: adapter}
+    rows = logger.rows(sensor, board, 0)
+    assert [row[:2] for row in rows] == [(0, 7200), (1, 3600)]
+    assert rows[0][2] == {
+        ("probe1", "vwc"): 0.213,
+        ("probe1", "temperature"): -1.5,
+        ("node", "air_temperature"): -12.25,
+    }
+    assert [row[0] for row in logger.rows(sensor, board, 2)] == [5]
+    assert logger.rows(sensor, board, 6) == []
+
+
+def test_logger_line_damage_costs_only_what_follows():
+    board = bench.hardware()
+    sensor = made({"kind": "logger", "uart": 0, "tx": 0, "rx": 1, "rows": 10})
+    good = [line(text) for _n, text in ROWS]
+    for bad in (good[1][:10] + b"9" + good[1][11:], b"ROW 1 3600\n", line("ROW x 1 a=b"), line("ROW 0 1 probe1.vwc=1"), b"\xff\xfe\n"):
+        machine.lines = {0: lambda request: good[0] + bad + good[2]}
+        assert [row[0] for row in logger.rows(sensor, board, 0)] == [0], bad
+    machine.lines = {}
+    assert fault_rows(sensor, board) == 1
+    machine.lines = {0: lambda request: b"garbage\n"}
+    assert fault_rows(sensor, board) == 2
+
+
+def fault_rows(sensor, board):
+    try:
+        logger.rows(sensor, board, 0)
+    except all_sensors.Fault as error:
+        return error.code
+
+
+def test_a_broken_sensor_costs_only_its_own_reading_and_its_supply_goes_off():
+    board = bench.hardware()
+    machine.analog = {27: [30000], 26: [25000]}
+    conf = bench.settings(
+        sensors=[
+            {"kind": "rs485_soil", "at": "probe1", "uart": 0, "tx": 0, "rx": 1, "power": 22},
+            {"kind": "capacitive", "at": "probe2", "adc": 27, "power": 21},
+            {"kind": "ds18b20", "at": "probe2", "pin": 5},
+            {"kind": "battery"},
+        ]
+    )
+    onewire.pads = {}
+    machine.writes.clear()
+    out = all_sensors.read_all(conf.sensors, board)
+    assert out[("probe1", "fault")] == 1 and out[("probe2", "fault")] == 1
+    assert ("probe2", "count") in out and ("node", "battery") in out and ("probe1", "vwc") not in out
+    assert (22, 1) in machine.writes and machine.levels[22] == 0 and machine.levels[21] == 0
+
+
+def test_a_driver_that_raises_anything_is_a_fault():
+    board = bench.hardware()
+    conf = bench.settings(sensors=[{"kind": "rs485_soil", "at": "probe1", "uart": 0, "tx": 0, "rx": 1}])
+
+    def explode(request):
+        raise ZeroDivisionError
+
+    machine.lines = {0: explode}
+    assert all_sensors.read_all(conf.sensors, board) == {("probe1", "fault"): 2}
+
+
+def test_logger_rows_become_samples_once_each():
+    import flash
+    import network
+
+    from suat_wire import payload
+
+    flash.remove_tree(bench.FOLDER)
+    net = network.Network()
+    board = bench.hardware("pico_waveshare", net)
+    machine.lines = {0: adapter}
+    conf = bench.settings(sensors=[{"kind": "logger", "uart": 0, "tx": 0, "rx": 1, "rows": 16}, {"kind": "battery"}])
+    begin = time.now_us // 1000000
+    bench.life(bench.start(conf, board), 2)
+    bench.life(bench.start(conf, board), 3)
+    rows = {}
+    for record in net.committed:
+        taken, body = net.committed[record]
+        readings = payload.unpack(body)
+        if ("probe1", "vwc") in readings:
+            rows[readings[("probe1", "vwc")]] = taken - network.UTC_S - begin
+    assert sorted(rows) == [0.213, 0.215, 0.217], rows
+    assert abs(rows[0.213] + 7200) <= 1 and abs(rows[0.215] + 3600) <= 1 and abs(rows[0.217]) <= 1, rows
