@@ -49,9 +49,7 @@ def judge(x: float, values: Floats, n_sigmas: float, least_sigma: float = 0.0) -
     return m, distance > n_sigmas * MAD_TO_SIGMA * mad and distance > n_sigmas * least_sigma
 
 
-def hampel(
-    x: Floats, window: int, n_sigmas: float = 3.0, centered: bool = False
-) -> tuple[list[float], list[bool]]:
+def hampel(x: Floats, window: int, n_sigmas: float = 3.0, centered: bool = False) -> tuple[list[float], list[bool]]:
     clean: list[float] = []
     outlier: list[bool] = []
     for value, values in zip(x, windows(x, window, centered), strict=True):

@@ -19,7 +19,7 @@ LIMITS = [
     ChannelSettings(),
     ChannelSettings(window=3, n_sigmas=2.0, resolution=0.001, spike_accept=2, stuck_count=3, stuck_seconds=2),
     ChannelSettings(window=25, minimum=-0.1, maximum=0.7, max_rate=0.1, gap_seconds=5, q=1e-4, r=1e-2),
-    ChannelSettings(window=65, max_rate=0.05, rate_accept=2),
+    ChannelSettings(window=129, max_rate=0.05, rate_accept=2),
 ]
 STREAM = st.lists(
     st.tuples(

@@ -33,7 +33,7 @@ void roll(const std::vector<double>& v, int w, bool centered, Visit visit) {
     const size_t n = v.size();
     const size_t ahead = centered ? static_cast<size_t>(w / 2) : 0;
     const size_t behind = static_cast<size_t>(w - 1) - ahead;
-    double sorted[MAX_WINDOW + GUARDS];
+    alignas(64) double sorted[MAX_WINDOW + GUARDS];
     clear(sorted, w);
     for (size_t i = 0; i < std::min(ahead, n); ++i) replace(sorted, w, INF, v[i]);
     for (size_t i = 0; i < n; ++i) {

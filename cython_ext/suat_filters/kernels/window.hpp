@@ -28,10 +28,9 @@ constexpr double NOTHING = std::numeric_limits<double>::quiet_NaN();
 constexpr double MAD_TO_SIGMA = 1.4826;  // of a normal distribution: 1 / Phi^-1(3/4)
 constexpr int MAX_WINDOW = 999;
 constexpr int GUARDS = 1;
-constexpr int LINEAR_UP_TO = 99;  // measured: below it the branch-free pass beats searching and moving
+constexpr int LINEAR_UP_TO = 127;  // measured: below it the branch-free pass beats searching and moving
 
 typedef double Pair __attribute__((vector_size(16)));  // one register of SSE2 and of NEON alike
-typedef int64_t PairMask __attribute__((vector_size(16)));
 
 inline Pair load_pair(const double* from) {
     Pair pair;
@@ -48,9 +47,9 @@ inline void replace_linear(double* s, int w, double old, double fresh) {
     Pair before = {-INF, -INF}, here = load_pair(s);
     for (int i = 0; i < w; i += 2) {
         const Pair next = i + 2 < w ? load_pair(s + i + 2) : Pair{INF, INF};
-        const Pair behind = __builtin_shuffle(here, next, PairMask{1, 2});
+        const Pair behind = {here[1], next[0]};
         const Pair left = here < gone ? here : behind;
-        const Pair shifted = __builtin_shuffle(before, left, PairMask{1, 2});
+        const Pair shifted = {before[1], left[0]};
         const Pair low = left < come ? left : come;
         const Pair out = shifted > low ? shifted : low;
         std::memcpy(s + i, &out, sizeof out);
