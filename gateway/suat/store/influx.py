@@ -1,0 +1,320 @@
+"""Forward: the sink that tells InfluxDB what the journal holds, in the order in which it came to hold it.
+
+The journal is the queue: a sink is a position in the outbox, so InfluxDB may be down for weeks and memory does not
+notice. Lines are made from the rows when they are sent. A position is only moved on behind rows that InfluxDB has
+confirmed or that were set aside as dead letters; it is written a little later, and what is then sent twice after a
+power cut is the same points again. Requests run on a thread of their own: a server that hangs holds up nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from suat.clock import Scheduler, Timer
+from suat.config import InfluxTable
+from suat.store.influx_http import Answer, Verdict, Writer, open_writer, places
+from suat.store.journal import Journal, JournalError
+from suat.store.points import Points, alert_lines, status_lines
+from suat.store.reader import Reader
+from suat.store.rows import OutboxEntry
+
+log = logging.getLogger(__name__)
+
+SINK = "influx"
+BATCH_LINES = 5000  # facts: 5,000-point batches reach the server's best rate
+LINGER_S = 0.1  # what is committed within it shares a request
+POLL_S = 30.0  # a command may have filled the outbox (`suat resend`)
+PERSIST_S = 5.0  # how often the position is written while there is nothing to set aside
+PERSIST_LINES = 50_000
+RETRY_S = (1.0, 60.0)  # first and longest wait after a failure
+REFUSED_S = 60.0  # wait after 401, 403, 404: somebody must act
+HOPELESS = 100  # so many lines refused one by one and none taken: it is not the lines
+
+LANE = "influx"
+_LINES_A_ROW = 6  # at most: four probes, water, the node
+Place = tuple[int, int]  # (position, row) of a sink
+
+
+@dataclass(slots=True)
+class _Load:
+    """Lines taken from the outbox, by window width (0: no window); `end`: where the sink stands when they are told."""
+
+    lines: dict[int, list[str]] = field(default_factory=dict)
+    end: Place = (0, 0)
+    more: bool = False
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.lines.values()))
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What one turn did: `load` is what is left of it, None when all was told."""
+
+    load: _Load | None
+    sent: int = 0
+    letters: list[tuple[str, str]] = field(default_factory=list)
+    answer: Answer | None = None  # why it stopped
+    more: bool = False
+    end: Place = (0, 0)
+
+
+class Forwarder:
+    """Started by its construction and by every `wake`; stopped by `stop`."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        table: InfluxTable,
+        journal: Journal,
+        reader: Reader,
+        *,
+        writer: Writer | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._scheduler = scheduler
+        self._journal = journal
+        self._reader = reader
+        self._writer = writer or open_writer(table)
+        self._places = places(table.buckets)
+        self._chance = chance
+        self._place: Place = journal.add_sink(SINK)
+        self._written: Place = self._place
+        self._written_at = scheduler.monotonic()
+        self._unwritten = 0
+        self._load: _Load | None = None
+        self._points: tuple[int, Points] | None = None
+        self._batch_lines = BATCH_LINES
+        self._letters: list[tuple[str, str]] = []  # set aside, not yet written to the journal
+        self._busy = False
+        self._persisting = False
+        self._woken = False
+        self._stopped = False
+        self._timer: Timer | None = None
+        self._due = 0.0
+        self._wait_s = RETRY_S[0]
+        self._backing_off = False
+        self.points_sent = 0
+        self.letters_set_aside = 0
+        self.problem: str | None = None  # why nothing is taken at present, None when all is well
+
+    def wake(self) -> None:
+        """There may be something to tell. During a back-off nothing happens."""
+        if self._busy:
+            self._woken = True
+        elif not self._stopped and not self._backing_off:
+            self._schedule(LINGER_S)
+
+    def stop(self) -> None:
+        """Nothing more is begun; the position is written. What was not told is told after the next start."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._busy:
+            self._persist()
+            self._writer.close()
+
+    def backlog(self) -> int:
+        """How many outbox entries wait; JournalError."""
+        return self._reader.outbox_backlog(self._place[0])
+
+    def _schedule(self, delay_s: float, *, backing_off: bool = False) -> None:
+        due = self._scheduler.monotonic() + delay_s
+        if self._timer is not None:
+            if self._due <= due:
+                return
+            self._timer.cancel()
+        self._backing_off = backing_off
+        self._due = due
+        self._timer = self._scheduler.call_later(delay_s, self._begin)
+
+    def _begin(self) -> None:
+        self._timer = None
+        self._busy = True
+        self._woken = self._backing_off = False
+        self._scheduler.offload(self._turn, self._done, LANE)
+
+    # On the sink's own thread
+
+    def _turn(self) -> _Outcome:
+        """Take up to a batch out of the outbox and tell it."""
+        load = self._load or self._take(self._place)
+        if not load.size:
+            return _Outcome(None, end=load.end, more=load.more)
+        outcome = _Outcome(load, end=load.end, more=load.more)
+        for width in list(load.lines):
+            outcome.answer = self._tell(self._places[width], load.lines[width], outcome)
+            if outcome.answer is not None:
+                return outcome
+            del load.lines[width]
+        outcome.load = None
+        return outcome
+
+    def _take(self, place: Place) -> _Load:
+        points = self._current_points()
+        position, row = place
+        load = _Load(end=place)
+        while load.size < self._batch_lines:
+            entries = self._reader.outbox(position, 200)
+            if not entries:
+                return load
+            for entry in entries:
+                while True:
+                    limit = max(1, (self._batch_lines - load.size) // _LINES_A_ROW)
+                    found = list(self._rows(points, entry, row, limit))
+                    for _, width, lines in found:
+                        load.lines.setdefault(width, []).extend(lines)
+                    if not found:
+                        break
+                    row = found[-1][0]
+                    load.end = (position, row)
+                    if load.size >= self._batch_lines:
+                        load.more = True
+                        return load
+                position, row = entry.seq, 0
+                load.end = (position, 0)
+        load.more = True
+        return load
+
+    def _rows(self, points: Points, entry: OutboxEntry, row: int, limit: int) -> Iterator[tuple[int, int, list[str]]]:
+        """(row id, window width or 0, lines) of an entry's next rows."""
+        if entry.kind == "sample":
+            for sample in self._reader.samples_of(entry, row, limit):  # what is not cleaned yet is told when it is
+                yield sample.id, 0, [] if sample.cleaned is None else points.sample(sample)
+        elif entry.kind == "window":
+            for identity, window in self._reader.windows_of(entry, row, limit):
+                yield identity, window.width_s, points.window(window)
+        elif entry.kind == "status":
+            for identity, status in self._reader.statuses_of(entry, row, limit):
+                yield identity, 0, status_lines(status)
+        else:
+            for identity, alert in self._reader.alerts_of(entry, row, limit):
+                yield identity, 0, alert_lines(alert)
+
+    def _current_points(self) -> Points:
+        version = self._reader.registry_version()
+        if self._points is None or self._points[0] != version:
+            with self._reader.snapshot():
+                self._points = version, Points(self._reader.devices(), self._reader.assignments())
+        return self._points[1]
+
+    def _tell(self, place: str, lines: list[str], outcome: _Outcome) -> Answer | None:
+        """Send lines, those that are refused one by one set aside; the answer that stops it, None when all are told."""
+        step = self._batch_lines
+        stack = [lines[start : start + step] for start in range(0, len(lines), step)][::-1]
+        letters: list[tuple[str, str]] = []
+        taken = 0
+        answer = Answer(Verdict.DONE)
+        while stack:
+            part = stack.pop()
+            answer = self._writer.write(place, part)
+            if answer.verdict is Verdict.DONE:
+                taken += len(part)
+            elif answer.verdict is Verdict.TOO_LARGE and len(part) > 1:
+                self._batch_lines = max(1, min(self._batch_lines, len(part) // 2))
+                stack += _halves(part)
+            elif answer.verdict is Verdict.BAD_LINES and answer.dropped == len(part):
+                letters += [(line, answer.reason) for line in part]  # the server judged each of them
+            elif answer.verdict in (Verdict.BAD_LINES, Verdict.TOO_LARGE):
+                if len(part) > 1:
+                    stack += _halves(part)
+                else:
+                    letters.append((part[0], answer.reason))
+            else:
+                return answer
+        if not taken and len(letters) >= HOPELESS and answer.dropped is None:
+            return Answer(Verdict.REFUSED, answer.reason)
+        outcome.sent += taken
+        outcome.letters += letters
+        return None
+
+    # On the scheduler's thread
+
+    def _done(self, outcome: _Outcome | None, error: BaseException | None) -> None:
+        self._busy = False
+        answer = None
+        if outcome is not None:
+            self._count(outcome)
+            answer = outcome.answer
+        elif error is not None:
+            log.error("influx: %s", error, exc_info=None if isinstance(error, JournalError) else error)
+            answer = Answer(Verdict.DOWN, str(error))
+        if self._stopped:
+            self._writer.close()
+        elif answer is not None:
+            self._trouble(answer)
+        else:
+            self._wait_s = RETRY_S[0]
+            more = outcome is not None and outcome.more
+            self._schedule(0.0 if more else LINGER_S if self._woken else POLL_S)
+
+    def _count(self, outcome: _Outcome) -> None:
+        self._load = outcome.load
+        if outcome.load is None:
+            self._place = outcome.end
+        if outcome.sent and self.problem is not None:
+            log.warning("influx: it takes points again")
+            self.problem = None
+        self.points_sent += outcome.sent
+        self._unwritten += outcome.sent
+        if outcome.letters:
+            self.letters_set_aside += len(outcome.letters)
+            self._letters += outcome.letters
+            count, reason = len(outcome.letters), outcome.letters[0][1]
+            log.error("influx: %d points were refused and set aside (dead letters): %s", count, reason)
+        late = self._scheduler.monotonic() - self._written_at >= PERSIST_S
+        if not self._stopped and (self._letters or self._unwritten >= PERSIST_LINES or late):
+            self._persist()
+
+    def _trouble(self, answer: Answer) -> None:
+        if self.problem != answer.reason:
+            log.warning("influx: %s; the points wait in the journal", answer.reason)
+        self.problem = answer.reason
+        if answer.verdict is Verdict.BUSY and answer.retry_after_s is not None:
+            wait_s = answer.retry_after_s
+        elif answer.verdict is Verdict.REFUSED:
+            wait_s = REFUSED_S
+        else:
+            wait_s = self._wait_s * (0.5 + self._chance())
+            self._wait_s = min(self._wait_s * 2, RETRY_S[1])
+        self._schedule(wait_s, backing_off=True)
+
+    def _persist(self) -> None:
+        """Write position and dead letters; what fails is written with the next."""
+        place, letters = self._place, tuple(self._letters)
+        if self._persisting or (place == self._written and not letters):
+            return
+        at_us = self._scheduler.wall_us()
+
+        def write() -> None:
+            if letters:
+                self._journal.dead_letter(SINK, at_us, letters)
+            self._journal.advance(SINK, *place)
+
+        def done(_result: None, error: BaseException | None) -> None:
+            self._persisting = False
+            if error is None:
+                self._written = place
+                del self._letters[: len(letters)]
+            else:
+                log.error("influx: %s", error)
+
+        self._persisting = True
+        self._written_at = self._scheduler.monotonic()
+        self._unwritten = 0
+        self._scheduler.offload(write, done)
+
+
+def _halves(lines: list[str]) -> list[list[str]]:
+    middle = len(lines) // 2
+    return [lines[middle:], lines[:middle]]
+
+
+def resend(journal: Journal, since_us: int) -> int:
+    """Have every point since `since_us` told again, by whichever process forwards; how many ranges of rows."""
+    return journal.resend(since_us)

@@ -1,0 +1,218 @@
+"""THE table of what InfluxDB gets: measurements, tags, fields. Nothing else in the project writes a point.
+
+    measurement  tags                                            fields
+    soil         node, probe, depth_cm, paddock | water_point    moisture temperature ec, fault
+    water        node, paddock | water_point                     depth volume temperature ec float pump_current, fault
+    node         node, kind                                      battery air_temperature solar, rssi, snr, fault, health
+    paddock      paddock                                         status, for_herd, score fpaw grazing_days ...
+    water_point  water_point                                     status, level_pct days_left volume_l use_l_day ...
+    alert        subject, kind                                   level, active (1 from its time, 0 from its end), text
+    station      -                                               the link's counters
+    soil_15m, soil_1h, soil_1d, water_15m ...   tags as above    q_count q_min q_max q_mean q_last q_median of each q
+
+A measured quantity q of `soil`, `water` and `node` is four fields: `q` cleaned, `q_raw` as the probe sent it (its own
+unit), `q_flags` (bits of suat.records.Flag) and `q_ok`. InfluxDB cannot unset a field: so `q_ok` says whether `q` may
+be used, and while it is 0, `q` holds what was sent where that has the same unit, else nothing new. `flags` joins all
+the flags of a point, and `ok` is 1 when all of its quantities are usable. Every query filters on `ok`, or on the `q_ok`
+of the quantity it shows (frozen soil has no moisture but does have a temperature). A figure q that may be unknown in
+`paddock` and `water_point` likewise has its `q_ok`. What a node does not measure is no field of its series.
+
+Times are microseconds. The same row of the journal gives the same lines, so sending twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from suat_wire.payload import GROUPS, unpack
+
+from suat.records import DeviceRecord
+from suat.store.channels import BY_CODE, BY_FIELD, PROBES
+from suat.store.packed import STATISTICS, unpack_cleaned, unpack_window
+from suat.store.rows import Alert, Assignment, SampleRow, Status, WindowRow
+
+WINDOW_SUFFIX = {900: "15m", 3600: "1h", 86400: "1d"}
+
+# Figures of a decision that may be unknown: name -> its key in the object of `suat status --json`.
+FIGURES = {
+    "paddock": ("score", "fpaw", "fpaw_top", "grazing_days", "rest_days_left", "growth_days", "water_days"),
+    "water_point": ("level_pct", "days_left", "volume_l", "use_l_day", "demand_l_day"),
+}
+_DIVISORS = {(group, field): divisor for group, fields in GROUPS for field, _, divisor, _ in fields}
+_EVER = 1 << 62
+
+_tag_escapes = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ ", "\\": "/"} | {chr(code): "\\ " for code in range(32)})
+_text_escapes = str.maketrans({'"': '\\"', "\\": "\\\\"} | {chr(code): " " for code in range(32)})
+
+
+def tag_value(text: str) -> str:
+    """A tag's value as line protocol writes it; it has no backslash (here `/`) and no control characters (a space)."""
+    return text.translate(_tag_escapes)
+
+
+def text_value(text: str) -> str:
+    """A text field as line protocol writes it; line breaks become spaces."""
+    return f'"{text.translate(_text_escapes)}"'
+
+
+def _tags(**tags: str | None) -> str:
+    """`,key=value` of all tags that are set, keys in order."""
+    return "".join(f",{key}={tag_value(value)}" for key, value in sorted(tags.items()) if value)
+
+
+class _Quantity(NamedTuple):
+    code: int
+    name: str
+    key: tuple[str, str]  # the field on air that gives it
+    same_unit: bool  # what is sent has the quantity's unit already
+
+
+class _Part(NamedTuple):
+    """What one point takes of a sample."""
+
+    group: str  # "probe1" .. "probe4", "water", or "node"
+    quantities: tuple[_Quantity, ...]
+    extras: tuple[tuple[str, tuple[str, str], bool], ...]  # (field, key on air, whole number)
+
+
+def _parts_of(fields: Iterable[tuple[str, str]]) -> tuple[_Part, ...]:
+    """How a sample with these fields on air is cut into points; every sample gives one of its node."""
+    quantities: dict[str, dict[int, _Quantity]] = {"node": {}}
+    extras: dict[str, list[tuple[str, tuple[str, str], bool]]] = {"node": []}
+    for group, field in fields:
+        place = "node" if group == "health" else group
+        found = quantities.setdefault(place, {})
+        more = extras.setdefault(place, [])
+        channel = BY_FIELD.get((group, field))
+        if channel is None:
+            more.append((field, (group, field), _DIVISORS[group, field] == 1))
+            continue
+        known = found.get(channel.code)
+        if known is None or channel.fields.index(field) < channel.fields.index(known.key[1]):
+            first = channel.fields[0] == field
+            found[channel.code] = _Quantity(channel.code, channel.name, (group, field), first)
+    return tuple(
+        _Part(group, tuple(found[code] for code in sorted(found)), tuple(extras[group]))
+        for group, found in quantities.items()
+    )
+
+
+class Points:
+    """Rows of the journal as lines, for the nodes and places of one state of the registry."""
+
+    def __init__(self, devices: Iterable[DeviceRecord], places: Mapping[int, Sequence[Assignment]]) -> None:
+        self._devices = {device.registration: device for device in devices}
+        self._places = {registration: list(found) for registration, found in places.items()}
+        self._since = {registration: [place.since_us for place in found] for registration, found in places.items()}
+        self._heads: dict[tuple[int, str, str], list[tuple[int, str]]] = {}
+        self._parts: dict[tuple[tuple[str, str], ...], tuple[_Part, ...]] = {}
+
+    def sample(self, row: SampleRow) -> list[str]:
+        """The points of one cleaned sample."""
+        sent = unpack(row.body)
+        fields = tuple(sent)
+        parts = self._parts.get(fields)
+        if parts is None:
+            parts = self._parts[fields] = _parts_of(fields)
+        cleaned = {code: (flags, value) for code, flags, value in unpack_cleaned(row.cleaned or b"")}
+        lines = []
+        for group, quantities, extras in parts:
+            out = [self._head(row.registration, group, "", row.time_us)]
+            every, ok = 0, 1
+            for code, name, key, same_unit in quantities:
+                flags, value = cleaned.get(code, (0, math.nan))
+                raw = float(sent[key])
+                every |= flags
+                if value == value:
+                    out.append(f"{name}={value!r},{name}_raw={raw!r},{name}_flags={flags}i,{name}_ok=1i,")
+                else:
+                    ok = 0
+                    shown = f"{name}={raw!r}," if same_unit else ""
+                    out.append(f"{shown}{name}_raw={raw!r},{name}_flags={flags}i,{name}_ok=0i,")
+            out += [f"{field}={sent[key]}i," if whole else f"{field}={sent[key]!r}," for field, key, whole in extras]
+            if group == "node":
+                out += [
+                    f"{name}={value!r}," for name, value in (("rssi", row.rssi), ("snr", row.snr)) if value is not None
+                ]
+            out.append(f"record={row.record}i,flags={every}i,ok={ok}i {row.time_us}")
+            lines.append("".join(out))
+        return lines
+
+    def window(self, row: WindowRow) -> list[str]:
+        """The points of one window: soil probes and water alone."""
+        groups: dict[str, list[str]] = {}
+        usable: dict[str, int] = {}
+        for code, count, *statistics in unpack_window(row.body):
+            channel = BY_CODE[code]
+            if channel.group == "node":
+                continue
+            name = channel.name
+            ok = 1 if count else 0
+            out = groups.setdefault(
+                channel.group, [self._head(row.registration, channel.group, row.width_s, row.start_us)]
+            )
+            usable[channel.group] = usable.get(channel.group, 1) & ok
+            if ok:
+                out += [f"{name}_{which}={value!r}," for which, value in zip(STATISTICS, statistics, strict=True)]
+            out.append(f"{name}_count={count}i,{name}_ok={ok}i,")
+        return [f"{''.join(out)}ok={usable[group]}i {row.start_us}" for group, out in groups.items()]
+
+    def _head(self, registration: int, group: str, width_s: int | str, time_us: int) -> str:
+        """Measurement and tags, with the place the node had at that time."""
+        suffix = WINDOW_SUFFIX[width_s] if isinstance(width_s, int) else width_s
+        heads = self._heads.get((registration, group, suffix))
+        if heads is None:
+            places = self._places.get(registration) or [Assignment(0, None, None)]
+            heads = self._heads[registration, group, suffix] = [
+                (place.since_us, _head(self._devices[registration], group, suffix, place)) for place in places
+            ]
+        if len(heads) == 1:
+            return heads[0][1]
+        return heads[max(0, bisect_right(self._since[registration], time_us) - 1)][1]
+
+
+def _head(device: DeviceRecord, group: str, suffix: str, place: Assignment) -> str:
+    if group == "node":
+        return f"node{_tags(node=device.name, kind=device.kind)} "
+    measurement = ("soil" if group in PROBES else group) + (f"_{suffix}" if suffix else "")
+    probe = next((probe for probe in device.probes if f"probe{probe.position}" == group), None)
+    tags = _tags(
+        node=device.name,
+        probe=(probe.name if probe else group) if group in PROBES else None,
+        depth_cm=str(probe.depth_cm) if probe else None,
+        paddock=place.paddock,
+        water_point=place.water_point,
+    )
+    return f"{measurement}{tags} "
+
+
+def _figure(name: str, value: Any) -> str:
+    """A number that may be unknown."""
+    known = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return f"{name}={float(value)!r},{name}_ok=1i," if known else f"{name}_ok=0i,"
+
+
+def status_lines(row: Status) -> list[str]:
+    """The point of a decision."""
+    if row.kind == "station":
+        link = row.body.get("link", {})
+        counters = "".join(f"{name}={int(link[name])}i," for name in sorted(link))
+        return [f"station {counters}ok=1i {row.at_us}"]
+    figures = "".join(_figure(name, row.body.get(name)) for name in FIGURES[row.kind])
+    herd = f"for_herd={text_value(row.body.get('for_herd') or '')}," if row.kind == "paddock" else ""
+    ok = 0 if row.status == "no_data" else 1
+    tags = _tags(**{row.kind: row.subject})
+    return [f"{row.kind}{tags} status={text_value(row.status)},{herd}{figures}ok={ok}i {row.at_us}"]
+
+
+def alert_lines(row: Alert) -> list[str]:
+    """An alert's beginning and, once it is over, its end."""
+    head = f"alert{_tags(subject=row.subject, kind=row.kind)} "
+    body = f"level={text_value(row.level)},text={text_value(str(row.body.get('text', '')))},ok=1i"
+    lines = [f"{head}active=1i,{body} {row.at_us}"]
+    if row.cleared_us is not None and row.cleared_us != row.at_us:
+        lines.append(f"{head}active=0i,{body} {row.cleared_us}")
+    return lines
