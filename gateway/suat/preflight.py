@@ -11,10 +11,11 @@ from suat.config import Config, host_port
 
 def faults(config: Config) -> list[str]:
     """One line for each thing that would keep the station from starting."""
-    return [*_secrets(config), *_data_dir(config.station.data_dir), *_ports(config)]
+    return [*secrets(config), *data_dir(config.station.data_dir), *ports(config)]
 
 
-def _secrets(config: Config) -> list[str]:
+def secrets(config: Config) -> list[str]:
+    """Token and password files that can't be read, are empty, or open to others."""
     if config.influx is None:
         return []
     lines = []
@@ -35,7 +36,8 @@ def _secrets(config: Config) -> list[str]:
     return lines
 
 
-def _data_dir(path: Path) -> list[str]:
+def data_dir(path: Path) -> list[str]:
+    """Whether the station can write where it keeps its data."""
     existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     if not existing.is_dir():
         return [f"station.data_dir: {existing} is a file; name a folder"]
@@ -44,7 +46,8 @@ def _data_dir(path: Path) -> list[str]:
     return []
 
 
-def _ports(config: Config) -> list[str]:
+def ports(config: Config) -> list[str]:
+    """Addresses that can't be had."""
     wanted = [(f'ingest "{entry.kind}".bind', entry.bind, socket.SOCK_DGRAM) for entry in config.ingest]
     wanted.append(("board.bind", config.board.bind, socket.SOCK_STREAM))
     return [line for where, bind, kind in wanted if (line := _port_fault(where, bind, kind))]
@@ -60,5 +63,7 @@ def _port_fault(where: str, bind: str, kind: socket.SocketKind) -> str | None:
             probe.bind((host, port))
         except (OSError, OverflowError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            return f"{where}: {bind}: {reason}; stop the program that holds it (or the running station), or choose another"
+            return (
+                f"{where}: {bind}: {reason}; stop the program that holds it (or the running station), or choose another"
+            )
     return None

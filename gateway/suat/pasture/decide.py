@@ -67,8 +67,8 @@ class Decider:
                 continue
             raised[subject, kind] = known
             changes.append(known)
-        for key in raised.keys() - standing.keys():
-            changes.append(raised.pop(key)._replace(cleared_us=at_us))
+        gone = raised.keys() - standing.keys()
+        changes += [raised.pop(key)._replace(cleared_us=at_us) for key in gone]
         return sorted(changes, key=lambda alert: (alert.subject, alert.kind))
 
 

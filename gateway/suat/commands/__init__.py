@@ -1,0 +1,1 @@
+"""The commands of `suat`, one file a subject."""

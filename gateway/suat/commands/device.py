@@ -1,0 +1,125 @@
+"""`suat device`: the register of nodes."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated
+
+import typer
+
+from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, iso_utc
+from suat.config import did_you_mean, load
+from suat.errors import UsageError
+
+EPILOG = """Examples:
+
+suat device add --name upper-3 --kind soil --dev-eui 70b3d57ed005a1b2 --join-eui 0000000000000001
+--app-key $(openssl rand -hex 16) --paddock jailau-1 --probe upper:10 --probe lower:30
+
+suat device add --name spring --kind water --dev-eui 70b3d57ed005a1b3 --dev-addr 01020304
+--nwk-skey $(openssl rand -hex 16) --app-skey $(openssl rand -hex 16) --water-point spring-1
+"""
+
+
+def add(
+    name: Annotated[str, typer.Option(help="The node's name, as on its label.")],
+    kind: Annotated[str, typer.Option(help="soil or water")],
+    dev_eui: Annotated[str, typer.Option(help="DevEUI, 16 hex digits.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    join_eui: Annotated[str | None, typer.Option(help="OTAA: JoinEUI, 16 hex digits.")] = None,
+    app_key: Annotated[str | None, typer.Option(help="OTAA: AppKey, 32 hex digits.")] = None,
+    dev_addr: Annotated[str | None, typer.Option(help="ABP: DevAddr, 8 hex digits.")] = None,
+    nwk_skey: Annotated[str | None, typer.Option(help="ABP: NwkSKey, 32 hex digits.")] = None,
+    app_skey: Annotated[str | None, typer.Option(help="ABP: AppSKey, 32 hex digits.")] = None,
+    paddock: Annotated[str | None, typer.Option(help="The paddock a soil node stands in.")] = None,
+    water_point: Annotated[str | None, typer.Option(help="The water point a water node watches.")] = None,
+    probe: Annotated[list[str] | None, typer.Option(help="NAME:DEPTH_CM, once for each probe, in order.")] = None,
+) -> None:
+    """Register a node. A node whose flash was erased is revoked and registered anew."""
+    from suat.network import provision
+    from suat.network.keys import RootKeys
+    from suat.store.journal import Journal
+
+    settings = load(config)
+    _known("--paddock", paddock, [entry.id for entry in settings.paddock])
+    _known("--water-point", water_point, [entry.id for entry in settings.water_point])
+    device = provision.new_device(
+        name=name,
+        kind=kind,
+        dev_eui=dev_eui,
+        join_eui=join_eui,
+        app_key=app_key,
+        dev_addr=dev_addr,
+        nwk_skey=nwk_skey,
+        app_skey=app_skey,
+        paddock=paddock,
+        water_point=water_point,
+        probes=probe or (),
+    )
+    with Journal(settings.journal_path) as journal:
+        number = provision.add(journal, RootKeys(settings.station.data_dir), device, _now_us())
+    print(f'registered "{name}" as number {number}')
+
+
+def list_devices(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """The nodes of the station; never a key."""
+    from suat.store.journal import Reader
+
+    settings = load(config)
+    if not settings.journal_path.exists():
+        records = []
+    else:
+        with Reader(settings.journal_path) as reader:
+            records = reader.devices()
+    if as_json:
+        for record in records:
+            print(
+                json.dumps(
+                    {
+                        "registration": record.registration,
+                        "name": record.name,
+                        "kind": record.kind,
+                        "dev_eui": record.dev_eui,
+                        "activation": "ABP" if record.join_eui is None else "OTAA",
+                        "paddock": record.paddock,
+                        "water_point": record.water_point,
+                        "probes": [{"name": probe.name, "depth_cm": probe.depth_cm} for probe in record.probes],
+                        "added": iso_utc(record.added_us),
+                        "revoked": None if record.revoked_us is None else iso_utc(record.revoked_us),
+                    },
+                    ensure_ascii=False,
+                )
+            )
+        return
+    if not records:
+        print("no nodes yet; register one: suat device add --help")
+    for record in records:
+        place = record.paddock or record.water_point or "nowhere yet"
+        state = "in use" if record.revoked_us is None else f"revoked {iso_utc(record.revoked_us)[:10]}"
+        print(f"{record.registration:4}  {record.name:20} {record.kind:6} {record.dev_eui}  {place:20} {state}")
+
+
+def revoke(
+    name: Annotated[str, typer.Argument(help="The node's name or DevEUI.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Take a node out of use: its frames are refused within seconds, its readings stay."""
+    from suat.network import provision
+    from suat.network.keys import RootKeys
+    from suat.store.journal import Journal
+
+    settings = load(config)
+    with Journal(settings.journal_path) as journal:
+        record = provision.revoke(journal, RootKeys(settings.station.data_dir), name, _now_us())
+    print(f'revoked "{record.name}" (number {record.registration})')
+
+
+def _known(option: str, name: str | None, known: list[str]) -> None:
+    if name is not None and name not in known:
+        listed = ", ".join(known) or "none"
+        raise UsageError(f'{option}: the configuration has no "{name}"{did_you_mean(name, known)}; it has {listed}')
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

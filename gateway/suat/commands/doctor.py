@@ -1,0 +1,24 @@
+"""`suat doctor`: what is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption
+from suat.config import load
+
+MARKS = {"good": "  ok ", "look": "LOOK ", "bad": "BAD  "}
+
+
+def doctor(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> int:
+    """Look at clock, disk, journal, nodes, radio link and InfluxDB; exit 1 when something is bad."""
+    from suat.doctor import examine
+
+    findings = examine(load(config), time.time_ns() // 1000)
+    for finding in findings:
+        if as_json:
+            print(json.dumps(finding._asdict(), ensure_ascii=False))
+        else:
+            print(MARKS[finding.level] + finding.what + (f"\n       -> {finding.todo}" if finding.todo else ""))
+    return int(any(finding.level == "bad" for finding in findings))

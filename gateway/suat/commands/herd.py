@@ -1,0 +1,36 @@
+"""`suat move`: where the herds are."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from suat.commands.options import DEFAULT_CONFIG, ConfigOption, instant_us, iso_utc
+from suat.config import did_you_mean, load
+from suat.errors import UsageError
+
+
+def move(
+    herd: Annotated[str, typer.Argument(help="The herd's id.")],
+    paddock: Annotated[str, typer.Argument(help="The paddock's id.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    at: Annotated[str | None, typer.Option(help="When (ISO 8601; UTC unless it says else); now if not given.")] = None,
+) -> None:
+    """Note that a herd was led to a paddock."""
+    from suat.store.journal import Journal
+    from suat.store.rows import Move
+
+    settings = load(config)
+    for what, name, known in (
+        ("herd", herd, [entry.id for entry in settings.herd]),
+        ("paddock", paddock, [entry.id for entry in settings.paddock]),
+    ):
+        if name not in known:
+            listed = ", ".join(known) or "none"
+            raise UsageError(f'there is no {what} "{name}"{did_you_mean(name, known)}; the configuration has {listed}')
+    at_us = time.time_ns() // 1000 if at is None else instant_us(at, "--at")
+    with Journal(settings.journal_path) as journal:
+        journal.add_move(Move(herd, paddock, at_us))
+    print(f"{herd} -> {paddock} at {iso_utc(at_us)}")

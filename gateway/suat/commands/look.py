@@ -1,0 +1,111 @@
+"""`suat readings` and `suat status`: what the station knows."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated, Any
+
+import typer
+
+from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, instant_us, iso_utc
+from suat.config import did_you_mean, load
+from suat.errors import UsageError
+from suat.records import DeviceRecord, flag_names
+
+
+def readings(
+    config: ConfigOption = DEFAULT_CONFIG,
+    node: Annotated[str | None, typer.Option(help="Of this node alone.")] = None,
+    since: Annotated[str | None, typer.Option(help="From this instant on (ISO 8601; UTC unless it says else).")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The readings in the journal, by time: raw as sent, and cleaned with the flags that explain it."""
+    from suat.store.journal import Reader
+
+    settings = load(config)
+    since_us = 0 if since is None else instant_us(since, "--since")
+    with Reader(settings.journal_path) as reader:
+        devices = {record.registration: record for record in reader.devices()}
+        for registration in _chosen(devices, node):
+            for reading in reader.readings(registration, since_us):
+                _print(reading, devices[reading.registration], as_json)
+
+
+def _chosen(devices: dict[int, DeviceRecord], node: str | None) -> list[int | None]:
+    """The registrations to show: all in one walk, or every one that ever had the name."""
+    if node is None:
+        return [None]
+    found: list[int | None] = [number for number, record in devices.items() if node in (record.name, record.dev_eui)]
+    if not found:
+        names = sorted({record.name for record in devices.values()})
+        raise UsageError(f'--node: there is no node "{node}"{did_you_mean(node, names)}; see: suat device list')
+    return found
+
+
+def _print(reading: Any, device: DeviceRecord, as_json: bool) -> None:
+    probe = probe_name(device, reading.group)
+    flags = flag_names(reading.flags)
+    if as_json:
+        row = {
+            "time": iso_utc(reading.time_us),
+            "node": device.name,
+            "record": reading.record,
+            "probe": probe,
+            "channel": reading.channel,
+            "value": reading.value,
+            "unit": reading.unit,
+            "raw": reading.raw,
+            "flags": flags,
+        }
+        print(json.dumps(row, ensure_ascii=False))
+        return
+    value = "-" if reading.value is None else f"{reading.value:.4g}"
+    print(
+        f"{iso_utc(reading.time_us)[:19]}Z  {device.name:16} {reading.record:8} {probe:10} {reading.channel:14}"
+        f" {value:>10} {reading.unit:6} raw {reading.raw:<10.6g} {' '.join(flags)}".rstrip()
+    )
+
+
+def probe_name(device: DeviceRecord, group: str) -> str:
+    """The name a probe was registered under; the group's own name for what is no soil probe."""
+    for probe in device.probes:
+        if group == f"probe{probe.position}":
+            return probe.name
+    return group
+
+
+def status(
+    config: ConfigOption = DEFAULT_CONFIG,
+    at: Annotated[str | None, typer.Option(help="As it was at this instant; needed for a replay of the past.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Each paddock's status and why, the water left, the nodes and the link."""
+    from suat.pasture.status import station_status
+    from suat.store.journal import Reader
+
+    settings = load(config)
+    at_us = time.time_ns() // 1000 if at is None else instant_us(at, "--at")
+    with Reader(settings.journal_path) as reader:
+        found = station_status(settings, reader, at_us)
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+        return
+    print_status(found)
+
+
+def print_status(found: dict[str, Any]) -> None:
+    """The status as text."""
+    for paddock in found["paddocks"]:
+        first = paddock["reasons"][0]["text"] if paddock["reasons"] else ""
+        print(f"{paddock['id']:20} {paddock['status']:12} {first}")
+    for point in found["water_points"]:
+        level = "level unknown" if point["level_pct"] is None else f"{point['level_pct']:.0f} %"
+        days = "" if point["days_left"] is None else f", {point['days_left']:.1f} days left"
+        alerts = ", ".join(alert["kind"] for alert in point["alerts"])
+        print(f"{point['id']:20} {level}{days}{'  ' + alerts if alerts else ''}")
+    for node in found["nodes"]:
+        seen = node["last_seen"] or "never heard"
+        battery = "" if node["battery_v"] is None else f"  {node['battery_v']:.2f} V"
+        print(f"{node['name']:20} last seen {seen}{battery}")
+    print("link: " + ", ".join(f"{name} {count}" for name, count in found["link"].items()))

@@ -1,0 +1,36 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from suat.errors import UsageError
+
+ConfigOption = Annotated[
+    Path,
+    typer.Option("--config", "-c", envvar="SUAT_CONFIG", help="The station's configuration file.", show_default=True),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object (a line each where there are many).")]
+DEFAULT_CONFIG = Path("/etc/suat/suat.toml")
+
+
+def instant_us(text: str, option: str) -> int:
+    """An ISO 8601 instant as UTC microseconds; one without a zone is meant as UTC. UsageError when it is none."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f'{option}: "{text}" is no date; write it as 2026-06-01 or 2026-06-01T14:30:00Z') from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1e6)
+
+
+def iso_utc(time_us: int) -> str:
+    """ISO 8601 in UTC, ending in Z; microseconds only where there are some."""
+    seconds, microseconds = divmod(time_us, 1_000_000)
+    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{microseconds:06d}Z" if microseconds else f"{text}Z"

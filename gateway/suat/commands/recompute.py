@@ -1,0 +1,41 @@
+"""`suat refilter` and `suat resend`: derived rows are made again, kept points are sent again."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from suat.commands.options import DEFAULT_CONFIG, ConfigOption, instant_us
+from suat.config import load
+
+
+def resend(
+    since: Annotated[str, typer.Option(help="From this instant on (ISO 8601; UTC unless it says else).")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Have the running station send kept points to InfluxDB again, from an instant on."""
+    from suat.store.journal import Journal
+
+    settings = load(config)
+    with Journal(settings.journal_path) as journal:
+        ranges = journal.resend(instant_us(since, "--since"))
+    print(f"{ranges} ranges of points will be sent again by the running station")
+
+
+def refilter(
+    config: ConfigOption = DEFAULT_CONFIG,
+    since: Annotated[str | None, typer.Option(help="From this instant on; everything if not given.")] = None,
+    node: Annotated[str | None, typer.Option(help="This node alone.")] = None,
+) -> None:
+    """Compute cleaned values, windows and decisions again from the raw readings."""
+    from rich.console import Console
+
+    from suat.quality.refilter import refilter as compute_again
+
+    settings = load(config)
+    since_us = 0 if since is None else instant_us(since, "--since")
+    with Console(stderr=True).status("computing again ..."):
+        changed = compute_again(settings, since_us, node, time.time_ns() // 1000)
+    print(f"computed again; {changed} samples changed")

@@ -1,0 +1,42 @@
+"""`suat run` and `suat check`: the daemon, and what keeps it from starting."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Annotated
+
+import typer
+
+from suat.commands.options import DEFAULT_CONFIG, ConfigOption
+from suat.config import ConfigError, load
+from suat.preflight import faults
+
+
+def run(
+    config: ConfigOption = DEFAULT_CONFIG,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, not only what is wrong.")] = False,
+) -> None:
+    """Run the station until it is told to stop (SIGTERM or Ctrl-C); what was received is kept first."""
+    from suat import station
+
+    settings = load(config)
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    bound = ", ".join(f"{table.kind} on {table.bind}" for table in settings.ingest) or "no ingest"
+
+    def ready() -> None:
+        print(f"{settings.station.name}: {bound}; board page on http://{settings.board.bind}/", flush=True)
+
+    asyncio.run(station.run(settings, ready))
+
+
+def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Check the configuration, and what it needs from this machine; exit 2 with one line a fault."""
+    settings = load(config)
+    found = faults(settings)
+    if found:
+        raise ConfigError([f"{config}: {line}" for line in found])
+    counts = f"{len(settings.paddock)} paddocks, {len(settings.water_point)} water points, {len(settings.herd)} herds"
+    print(f"{config}: good: {settings.station.name}, {settings.station.region}, {counts}")

@@ -1,0 +1,247 @@
+"""The way of a reading: receive > admit > keep > clean > summarise > decide > forward.
+
+    receive    a source hands over a copy of a frame             ingest/
+    admit      genuine, new, from one of our nodes               network/
+    keep       counter and readings, one transaction             store/journal.py
+               and only now the node may be told                 network/downlink.py
+    clean      calibrated, filtered, flagged                     quality/clean.py
+    summarise  windows of 15 minutes, 1 hour, 1 day              quality/windows.py
+    decide     each paddock's and water point's status           pasture/status.py
+    forward    points to InfluxDB, out of the journal            store/influx.py
+
+All of it runs on the scheduler's thread, but for what touches the disk or the network: that is offloaded, in order.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from suat.clock import Scheduler, Timer
+from suat.config import Config
+from suat.ingest.base import take_counters
+from suat.metrics import COMMIT_SECONDS, SAMPLES_KEPT
+from suat.network.keys import RootKeys
+from suat.network.server import NetworkServer
+from suat.pasture.decide import Decider
+from suat.quality.calibrate import calibrations
+from suat.quality.clean import Cleaner
+from suat.quality.windows import Windows
+from suat.records import Admitted, Batch, Committed, Downlink, KeptSample, SendResult, Uplink
+from suat.store.influx import Forwarder
+from suat.store.journal import Journal, JournalError, Reader
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+RETRY_S = (0.5, 60.0)  # first and longest wait after the journal refused a batch
+REPLAY_S = 0.05  # between two steps of a replay
+MAX_PENDING = 100_000  # frames held while the journal can't be written; beyond it nodes must send again
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often the stages that follow a clock run [s]."""
+
+    commit: float = 0.05  # what arrives within it shares one transaction
+    housekeeping: float = 1.0  # counters of refused frames are written, new nodes are taken over
+    summary: float = 60.0
+    decision: float = 300.0
+
+
+class Pipeline:
+    """The stages in order. `send` hands a downlink to its source."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        config: Config,
+        journal: Journal,
+        reader: Reader,
+        keys: RootKeys,
+        send: Callable[[Downlink], bool],
+        pace: Pace,
+    ) -> None:
+        self.scheduler = scheduler
+        self.pace = pace
+        self.server = NetworkServer(scheduler, config.station.region, reader, keys, self.keep, send)
+        self.windows = Windows(journal, reader, config.station.zone)
+        self.cleaner = Cleaner(journal, reader, {}, self.windows.touch)
+        self.decider = Decider(config, journal, reader)
+        self.forwarder = None if config.influx is None else Forwarder(scheduler, config.influx, journal, reader)
+        self._config = config
+        self._journal = journal
+        self._reader = reader
+        self._registry_version = -1
+        self._pending: list[Admitted] = []
+        self._commit_timer: Timer | None = None
+        self._committing = False
+        self._retry_s = RETRY_S[0]
+        self._timers: dict[str, Timer] = {}
+        self.fatal: BaseException | None = None
+
+    # -- the stages
+
+    def receive(self, uplink: Uplink) -> None:
+        """A copy of a frame: admitted once its other copies have had time to come."""
+        self.server.receive(uplink)
+
+    def keep(self, admitted: Admitted) -> None:
+        """A genuine frame: it waits for the next transaction."""
+        self._pending.append(admitted)
+        if len(self._pending) > MAX_PENDING:
+            self._give_up(self._pending[: MAX_PENDING // 10])
+            del self._pending[: MAX_PENDING // 10]
+        if self._commit_timer is None and not self._committing:
+            self._commit_timer = self.scheduler.call_later(self.pace.commit, self._commit)
+
+    def _commit(self) -> None:
+        self._commit_timer = None
+        if self._committing:
+            return
+        counters = take_counters(self.server.counters)
+        if not self._pending and not counters:
+            return
+        batch = Batch(tuple(self._pending), counters=counters)
+        self._pending = []
+        self._committing = True
+        self.scheduler.offload(
+            lambda: self._journal.commit(batch), lambda committed, error: self._kept(batch, committed, error)
+        )
+
+    def _kept(self, batch: Batch, committed: Committed | None, error: BaseException | None) -> None:
+        self._committing = False
+        if committed is None:
+            self._not_kept(batch, error)
+            return
+        self._retry_s = RETRY_S[0]
+        self.server.committed(batch, committed)
+        now_us = self.scheduler.wall_us()
+        for admitted in batch.admitted:
+            COMMIT_SECONDS.observe((now_us - admitted.received_us) / 1e6)
+        SAMPLES_KEPT.inc(len(committed.samples))
+        if committed.samples:
+            self._clean(committed.samples)
+        if self._pending and self._commit_timer is None:
+            self._commit_timer = self.scheduler.call_later(self.pace.commit, self._commit)
+
+    def _not_kept(self, batch: Batch, error: BaseException | None) -> None:
+        """Nothing is lost yet: the batch goes first into the next attempt."""
+        for name, count in batch.counters.items():
+            self.server.counters[name] += count
+        if not (isinstance(error, JournalError) and error.transient):
+            self._give_up(list(batch.admitted))
+            self._fail(error)
+            return
+        log.error("%s; %d frames wait, next attempt in %.0f s", error, len(batch.admitted), self._retry_s)
+        self._pending[:0] = batch.admitted
+        self._commit_timer = self.scheduler.call_later(self._retry_s, self._commit)
+        self._retry_s = min(self._retry_s * 2, RETRY_S[1])
+
+    def _give_up(self, frames: list[Admitted]) -> None:
+        """These frames will not be kept: their nodes were told nothing and send again."""
+        self.server.failed(Batch(tuple(frames)))
+        log.error("%d frames could not be kept; their nodes will send them again", len(frames))
+
+    def _clean(self, samples: tuple[KeptSample, ...]) -> None:
+        self._offload("clean", lambda: self.cleaner.clean(samples), self._cleaned)
+
+    def _cleaned(self) -> None:
+        """What came late has sent its node's filters back: they catch up in steps between other work."""
+        self._forward()
+        if self.cleaner.pending and "replay" not in self._timers:
+            self._timers["replay"] = self.scheduler.call_later(REPLAY_S, self._replay)
+
+    def _replay(self) -> None:
+        del self._timers["replay"]
+        self._offload("clean", self.cleaner.work, self._cleaned)
+
+    def _summarise(self) -> None:
+        now_us = self.scheduler.wall_us()
+        due_us = self.windows.next_due_us()
+        if due_us is not None and due_us <= now_us:
+            self._offload("summarise", lambda: self.windows.run(now_us), self._forward)
+
+    def _decide(self) -> None:
+        now_us = self.scheduler.wall_us()
+        self._offload("decide", lambda: self.decider.decide(now_us), self._forward)
+
+    def _forward(self) -> None:
+        if self.forwarder is not None:
+            self.forwarder.wake()
+
+    # -- running
+
+    def start(self) -> None:
+        """Take up what a stop or a power cut left unfinished, then keep time."""
+        self._offload("summarise", self.windows.start)
+        self._take_over_registry()
+        self._offload("clean", self.cleaner.start, self._cleaned)
+        self._repeat("housekeeping", self.pace.housekeeping, self._housekeeping)
+        self._repeat("summarise", self.pace.summary, self._summarise)
+        self._repeat("decide", self.pace.decision, self._decide)
+        self._forward()
+
+    def stop(self) -> None:
+        """Judge and commit what was received; afterwards nothing is due any more. The scheduler runs what is left."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self.server.flush()
+        self._commit()
+        if self.forwarder is not None:
+            self.forwarder.stop()
+
+    @property
+    def idle(self) -> bool:
+        """Whether all that was admitted has been committed."""
+        return not self._pending and not self._committing
+
+    def downlink_result(self, downlink: Downlink, result: SendResult) -> None:
+        """A gateway's verdict on a downlink."""
+        self.server.downlink_result(downlink, result)
+
+    def _housekeeping(self) -> None:
+        try:
+            self._take_over_registry()
+        except JournalError as error:
+            log.error("%s", error)
+        if self._commit_timer is None:
+            self._commit()
+
+    def _take_over_registry(self) -> None:
+        """Nodes that were registered, revoked, moved or calibrated meanwhile, by a command."""
+        version = self._reader.registry_version()
+        if version == self._registry_version:
+            return
+        self.server.refresh()
+        heights = {point.id: point.sensor_height_m for point in self._config.water_point}
+        known = calibrations(self._reader.devices(), self._reader.curves(), heights)
+        self._registry_version = version
+        self._offload("clean", lambda: self.cleaner.recalibrate(known), self._cleaned)
+
+    def _repeat(self, name: str, period_s: float, call: Callable[[], None]) -> None:
+        def again() -> None:
+            call()
+            self._timers[name] = self.scheduler.call_later(period_s, again)
+
+        self._timers[name] = self.scheduler.call_later(period_s, again)
+
+    def _offload(self, stage: str, work: Callable[[], T], then: Callable[[], None] | None = None) -> None:
+        def done(_result: T | None, error: BaseException | None) -> None:
+            if error is None:
+                if then is not None:
+                    then()
+            elif isinstance(error, JournalError) and error.transient:
+                log.error("%s: %s; tried again with the next readings", stage, error)
+            else:
+                self._fail(error)
+
+        self.scheduler.offload(work, done)
+
+    def _fail(self, error: BaseException | None) -> None:
+        """A fault that trying again does not mend: the station must stop and say so."""
+        if self.fatal is None:
+            self.fatal = error
