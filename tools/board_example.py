@@ -13,7 +13,7 @@ MINUTE_US = HOUR_US // 60
 
 PADDOCKS = (
     # id, kk, ru, en, ha, kind, soil, kg/ha, date of the estimate
-    ("asy-1", "Асы 1", "Асы 1", "Asy 1", 120, "summer", "loam", 600, date(2026, 6, 20)),
+    ("asy-1", "Асы 1", "Асы 1", "Asy 1", 120, "summer", "loam", 270, date(2026, 6, 20)),
     (
         "asy-2",
         "Асы 2, жоғарғы жайлау",
@@ -34,7 +34,7 @@ PADDOCKS = (
 POINTS = (
     # id, kk, ru, en, paddocks, km, L, m
     ("bulaq-su", "Бұлақ", "Родник Булак", "Bulaq spring", ["asy-1", "asy-2", "bulaq"], 1.2, 25000, 2.0),
-    ("qudyq", "Қырқа құдығы", "Колодец Кырка", "Qyrqa well", ["qyrqa", "saz"], 1.8, 10000, 1.6),
+    ("qudyq", "Қырқа құдығы", "Колодец Кырка", "Qyrqa well", ["qyrqa", "saz"], 1.8, 20000, 1.6),
     ("auyl-su", "Ауыл науасы", "Сельская поилка", "Village trough", ["auyl"], 0.6, 5000, 1.0),
     ("tau-su", "Тау бөгеті", "Горный пруд", "Foothill pond", ["tau"], 2.4, 40000, 2.5),
 )  # fmt: skip

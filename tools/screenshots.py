@@ -13,11 +13,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import board_example
 import uvicorn
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import ConsoleMessage, sync_playwright
 from suat.locales import LANGUAGES
 from suat.pasture.status import describe
 from suat.show.app import application
@@ -56,7 +57,7 @@ def shoot(url: str, out: Path) -> list[str]:
         for language in LANGUAGES:
             for screen, (width, height) in SCREENS.items():
                 page = browser.new_page(viewport={"width": width, "height": height}, java_script_enabled=True)
-                page.on("console", lambda message: faults.append(f"console: {message.text}"))
+                page.on("console", partial(_note, faults))
                 page.goto(f"{url}/?lang={language}")
                 name = f"{screen}-{language}"
                 page.screenshot(path=out / f"{name}.png")
@@ -72,6 +73,10 @@ def shoot(url: str, out: Path) -> list[str]:
             page.close()
         browser.close()
     return faults
+
+
+def _note(faults: list[str], message: ConsoleMessage) -> None:
+    faults.append(f"console: {message.text}")
 
 
 # Elements whose text is wider than they are

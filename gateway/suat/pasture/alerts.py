@@ -30,8 +30,8 @@ class Alert:
     readings: Mapping[str, Value]
 
 
-def water_alerts(view: WaterView, in_use: bool, rules: RulesTable) -> list[Alert]:
-    """The worst level alert of a water point; days count only where animals drink (`in_use`)."""
+def water_alerts(view: WaterView, rules: RulesTable) -> list[Alert]:
+    """The worst level alert of a water point, seen with the herds that do drink there."""
     if not view.fresh or view.water.level is None:
         return []
     level_pct = 100.0 * view.water.level
@@ -40,7 +40,7 @@ def water_alerts(view: WaterView, in_use: bool, rules: RulesTable) -> list[Alert
         return [Alert("trough_empty", "trough_empty", "critical", rules.trough_empty_h, OURS, readings)]
     if level_pct <= CRITICAL_PCT:
         return [Alert("critical", "critical_level", "critical", CRITICAL_PCT, OURS, {"level_pct": level_pct})]
-    if in_use and view.days is not None and view.days < CRITICAL_DAYS:
+    if view.days is not None and view.days < CRITICAL_DAYS:
         readings = {"n": view.days, "level_pct": level_pct}
         return [Alert("critical", "critical_days", "critical", CRITICAL_DAYS, OURS, readings)]
     if level_pct <= LOW_PCT:

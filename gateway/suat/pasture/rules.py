@@ -158,7 +158,7 @@ def grass_short(case: Case) -> list[Finding]:
 
 def water_soon_short(case: Case) -> list[Finding]:
     limit = case.rules.move_soon_days
-    if not case.occupied or case.alternative:
+    if not case.occupied or case.alternative or _waterless(case):
         return []
     fresh = [view for view in case.waters if view.fresh and view.days is not None]
     best = max(fresh, key=lambda view: view.days or 0.0, default=None)

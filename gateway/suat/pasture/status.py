@@ -118,14 +118,13 @@ def _water_point(config: Config, snapshot: Snapshot, point: WaterPointTable) -> 
     drinkers = case.drinkers_at(snapshot, config, point)
     expected = drinkers or _thirstiest(config, snapshot, point)
     view = case.view_water(snapshot, config, point, expected)
-    in_use = bool(drinkers) or (view.water.use_l_day or 0.0) > 0.0
     silent = [
         alert
         for node in snapshot.nodes
         if node.water_point == point.id
         for alert in alerts.node_alerts(node, snapshot.at_us)
     ]
-    found = [*alerts.water_alerts(view, in_use, config.rules), *silent]
+    found = [*alerts.water_alerts(case.view_water(snapshot, config, point, drinkers), config.rules), *silent]
     level = view.water.level if view.fresh else None
     return {
         "id": point.id,
@@ -155,8 +154,8 @@ def _herd(snapshot: Snapshot, herd: HerdTable, judged: Mapping[str, list[Judgeme
     if stay is not None and stay.paddock not in judged:
         stay = None
     options = [
-        (score.score, paddock)
-        for paddock, judgements in judged.items()
+        (score.score, facts)
+        for judgements in judged.values()
         for facts, _, score in judgements
         if score is not None and not facts.occupied and facts.herds == (herd,)
     ]
@@ -165,7 +164,15 @@ def _herd(snapshot: Snapshot, herd: HerdTable, judged: Mapping[str, list[Judgeme
         "id": herd.id,
         "paddock": None if stay is None else stay.paddock,
         "since": None if stay is None else _iso(stay.since_us),
-        "next": [{"paddock": paddock, "score": round(score, 1)} for score, paddock in best],
+        "next": [
+            {
+                "paddock": facts.paddock.id,
+                "score": round(score, 1),
+                "grazing_days": _round(facts.grazing_days, 1),
+                "water_days": _round(facts.water_days, 1),
+            }
+            for score, facts in best
+        ],
     }
 
 

@@ -28,8 +28,10 @@ TONES = {
     "salty_water": "stop",
     "no_data": "unknown",
 }
+ICONS = {"not_grown": "rest", "out_of_plan": "rest", "salty_water": "no_water"}  # the others bear their status's name
 TONE_ORDER = ("stop", "soon", "unknown", "go", "wait")
 HERD_ORDERS = {"go": "stay", "soon": "move_ready", "wait": "move_now", "stop": "move_now", "unknown": "look_first"}
+HERD_ICONS = {"sheep": "sheep", "goat": "sheep", "horse": "horse", "camel": "camel"}
 SCORE_PARTS = ("grass", "rest", "water", "soil", "distance")
 MANY_DAYS = 99  # more than that is written "99+"
 
@@ -67,10 +69,12 @@ def page(config: Config, status: Json, language: str) -> Card:
     words = Words(config, language)
     now = _moment(status["time"])
     paddocks = [_paddock(words, entry, now) for entry in status["paddocks"]]
-    points = [_water_point(words, entry, now) for entry in status["water_points"]]
+    points = sorted(
+        (_water_point(words, entry, now) for entry in status["water_points"]),
+        key=lambda card: TONE_ORDER.index(card["tone"]),
+    )
     nodes = [_node(words, entry, now) for entry in status["nodes"]]
     newest = max((_moment(node["last_seen"]) for node in status["nodes"] if node["last_seen"]), default=None)
-    by_id = {entry["id"]: entry for entry in status["paddocks"]}
     return {
         "t": words,
         "language": language,
@@ -78,9 +82,9 @@ def page(config: Config, status: Json, language: str) -> Card:
         "station": config.station.name,
         "now": status["time"],
         "newest_age_s": None if newest is None else _age_s(newest, now),
-        "herds": [_herd(words, entry, by_id) for entry in status["herds"]],
+        "herds": _herds(words, status),
         "paddocks": sorted(paddocks, key=_paddock_order),
-        "points": sorted(points, key=lambda card: TONE_ORDER.index(card["tone"])),
+        "points": points,
         "troubles": [card for card in points if card["tone"] != "go"],
         "nodes": nodes,
         "silent": sum(node["silent"] for node in nodes),
@@ -93,43 +97,63 @@ def _paddock_order(card: Card) -> tuple[bool, bool, float]:
     return not card["herds"], card["tone"] != "go", -(card["score"] or 0.0)
 
 
-def _herd(words: Words, entry: Json, paddocks: Mapping[str, Json]) -> Card:
+def _herds(words: Words, status: Json) -> list[Card]:
+    """A card a herd. Two herds are not sent to one paddock: those that must move choose first."""
+    paddocks = {entry["id"]: entry for entry in status["paddocks"]}
+    tones = {
+        entry["id"]: TONES.get(paddocks[entry["paddock"]]["status"], "unknown") if entry["paddock"] else "unknown"
+        for entry in status["herds"]
+    }
+    taken: set[str] = set()
+    chosen: dict[str, Json | None] = {}
+    for entry in sorted(status["herds"], key=lambda entry: TONE_ORDER.index(tones[entry["id"]])):
+        best = next((option for option in entry["next"] if option["paddock"] not in taken), None)
+        chosen[entry["id"]] = best
+        if best is not None:
+            taken.add(best["paddock"])
+    return [
+        _herd(words, entry, paddocks.get(entry["paddock"]), tones[entry["id"]], chosen[entry["id"]])
+        for entry in status["herds"]
+    ]
+
+
+def _herd(words: Words, entry: Json, here: Json | None, tone: str, best: Json | None) -> Card:
     """What one herd should do: stay, move, or be looked after, and where it best goes next."""
     herd = next(herd for herd in words.config.herd if herd.id == entry["id"])
-    here = paddocks.get(entry["paddock"]) if entry["paddock"] else None
-    tone = TONES.get(here["status"], "unknown") if here else "unknown"
-    order = HERD_ORDERS[tone] if here else None
-    best = paddocks[entry["next"][0]["paddock"]] if entry["next"] else None
-    return {
+    card: Card = {
         "name": words.herd(herd.id),
-        "species": herd.species,
+        "icon": HERD_ICONS.get(herd.species, "cow"),
         "head": words("board.head", n=herd.head),
         "tone": tone,
-        "icon": here["status"] if here else "no_data",
-        "place": None if here is None else words("board.herd_in", paddock=words.paddock(here["id"])),
-        "since": None if here is None else words("board.herd_since", at=entry["since"]),
-        "order": words("board.herd_nowhere")
-        if order is None or here is None
-        else words(f"board.{order}", **({"paddock": words.paddock(here["id"])} if order == "stay" else {})),
-        "reason": None
-        if here is None or tone == "go"
-        else reason_sentence(words.config, here["reasons"][0], words.language),
         "next": None if best is None else _next(words, best),
-        "asks_next": order != "stay",
+        "asks_next": tone != "go",
+    }
+    if here is None:
+        return {**card, "place": None, "order": words("board.herd_nowhere"), "reason": None}
+    name = words.paddock(here["id"])
+    return {
+        **card,
+        "place": words("board.herd_in", paddock=name),
+        "since": words("board.herd_since", at=entry["since"]),
+        "order": words(f"board.{HERD_ORDERS[tone]}", paddock=name),
+        "reason": _lasts(words, here)
+        if tone == "go"
+        else reason_sentence(words.config, here["reasons"][0], words.language),
     }
 
 
 def _next(words: Words, best: Json) -> Card:
+    return {"id": best["paddock"], "name": words.paddock(best["paddock"]), "facts": _lasts(words, best)}
+
+
+def _lasts(words: Words, entry: Json) -> str:
+    """How long grass and water last, as far as it is known."""
     facts = [
-        words(key, n=floor(days)) if days <= MANY_DAYS else None
-        for key, days in (("board.grass_for", best["grazing_days"]), ("board.water_for", best["water_days"]))
-        if days is not None
+        words(key, n=floor(days))
+        for key, days in (("board.grass_for", entry["grazing_days"]), ("board.water_for", entry["water_days"]))
+        if days is not None and days <= MANY_DAYS
     ]
-    return {
-        "id": best["id"],
-        "name": words.paddock(best["id"]),
-        "facts": ", ".join(fact for fact in facts if fact is not None),
-    }
+    return ", ".join(facts)
 
 
 def _paddock(words: Words, entry: Json, now: datetime) -> Card:
@@ -143,12 +167,13 @@ def _paddock(words: Words, entry: Json, now: datetime) -> Card:
         "area": f"{formatted(words.language, paddock.area_ha)} {words('unit.hectare')}",
         "status": status,
         "tone": TONES.get(status, "unknown"),
+        "icon": ICONS.get(status, status),
         "word": words(f"status.{status}"),
         "advice": words(f"advice.{status}.{'here' if occupied else 'away'}"),
         "reasons": [
             (reason_sentence(words.config, reason, words.language), reason["advisory"]) for reason in entry["reasons"]
         ],
-        "herds": [words.herd(herd) for herd in entry["herds"]],
+        "herds": [(words.herd(herd), HERD_ICONS.get(_species(words, herd), "cow")) for herd in entry["herds"]],
         "for_herd": None if entry["for_herd"] is None or len(words.config.herd) < 2 else words.herd(entry["for_herd"]),
         "score": entry["score"],
         "score_text": words("board.score_of", score=entry["score"]),
@@ -162,6 +187,10 @@ def _paddock(words: Words, entry: Json, now: datetime) -> Card:
         "rest": words("board.rest_left", n=entry["rest_days_left"]) if entry["rest_days_left"] else None,
         "measured": _measured(words, entry["measured"], now),
     }
+
+
+def _species(words: Words, herd: str) -> str:
+    return next(entry.species for entry in words.config.herd if entry.id == herd)
 
 
 def _water_point(words: Words, entry: Json, now: datetime) -> Card:
