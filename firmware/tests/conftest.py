@@ -15,11 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from suat_wire import fields, payload
 
 HERE = Path(__file__).parent
 FIRMWARE = HERE.parent
 LORA_PACKET = "0.9.3"
+
+# A busy machine is not a failure.
+settings.register_profile("suat", deadline=None)
+settings.load_profile("suat")
 
 
 def _tool(name: str, install: str) -> str:

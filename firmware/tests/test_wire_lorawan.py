@@ -132,6 +132,7 @@ def test_any_bytes_are_a_frame_or_a_frame_error(phy: bytes) -> None:
         (b"\x00" + KNOWN[1:], "MHDR 00"),
         (b"\xe0" + KNOWN[1:], "MHDR e0"),
         (b"\x41" + KNOWN[1:], "MHDR 41"),
+        (b"\x42" + KNOWN[1:], "MHDR 42"),
         (bytes.fromhex("40040302010f0300") + bytes(4), "FOptsLen 15"),
         (bytes.fromhex("4004030201010300020061") + bytes(4), "both in FOpts and on FPort 0"),
     ],
@@ -189,6 +190,13 @@ def test_join_accept_round_trip(nonce: int, net: int, addr: int, settings_: int,
     assert lorawan.parse_join_accept(APP, phy) == (nonce, net, addr, settings_, delay, cflist)
     with pytest.raises(lorawan.FrameError):
         lorawan.parse_join_accept(NWK, phy)
+
+
+def test_reserved_bits_of_rx_delay_are_ignored() -> None:
+    """TS001 6.2.4: bits 7..4 of RxDelay are reserved; TS001 3.2: a receiver ignores what is reserved."""
+    message = bytes.fromhex("200100000000000200000002f5")
+    phy = message[:1] + APP.decrypt(message[1:] + APP.cmac(message)[:4])
+    assert lorawan.parse_join_accept(APP, phy).rx_delay == 5
 
 
 def test_each_flipped_bit_of_a_join_is_detected() -> None:

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -77,6 +78,16 @@ def test_values_stay_within_half_a_step() -> None:
         for value in (low / divisor, high / divisor, 1 / 3, 0.4999 / divisor):
             got = payload.unpack(payload.pack({(group, name): value}))[group, name]
             assert abs(got - value) <= 0.5 / divisor + 1e-12
+
+
+def test_boards_with_32_bit_floats_send_the_same_integer() -> None:
+    """The boards divide and multiply in single precision, whose error stays far below half a step."""
+    for _, _, kind, divisor in ALL:
+        _, low, high = fields.KINDS[kind]
+        if divisor > 1:
+            raw = np.arange(low, high + 1)
+            single = (raw / divisor).astype(np.float32) * np.float32(divisor)
+            assert (np.rint(single) == raw).all()
 
 
 @pytest.mark.parametrize(("group", "name", "kind", "divisor"), ALL)
@@ -187,6 +198,12 @@ def test_a_body_from_anywhere_is_readings_or_a_payload_error(body: bytes) -> Non
     except PayloadError:
         return
     assert payload.unpack(payload.pack(found)) == found
+
+
+def test_a_switch_is_0_or_1_in_a_body_too() -> None:
+    body = payload.pack({("water", "float"): 1})
+    with pytest.raises(PayloadError, match="switch"):
+        payload.unpack(body[:-1] + b"\x02")
 
 
 def test_many_kinds_of_body_do_not_fill_the_memory() -> None:
