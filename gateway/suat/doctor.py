@@ -16,6 +16,7 @@ Level = Literal["good", "look", "bad"]
 EARLIEST_US = 1_767_225_600_000_000  # 2026-01-01: a clock before it was never set
 LOW_DISK = 0.10  # of the disk
 SILENCE_US = 6 * 3_600_000_000  # no frame at all for so long
+FEW_FRAMES = 100  # fewer say nothing about shares
 FORGED_SHARE = 0.05  # of all frames: more than stray neighbours would explain
 
 
@@ -91,7 +92,7 @@ def _link(counters: dict[str, int]) -> Iterator[Finding]:
         ("malformed", "were damaged"),
     ):
         count = counters.get(name, 0)
-        if received and count / received > FORGED_SHARE:
+        if received >= FEW_FRAMES and count / received > FORGED_SHARE:
             yield Finding(
                 "look",
                 f"{count} of {received} frames {meaning}",

@@ -168,7 +168,7 @@ class Demo:
     def written(self) -> int:
         """Points that InfluxDB has taken."""
         forwarder = self.station.pipeline.forwarder
-        return 0 if forwarder is None else forwarder.written
+        return 0 if forwarder is None else forwarder.points_sent
 
     def close(self) -> None:
         """End the node processes and close the journal."""
