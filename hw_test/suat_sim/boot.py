@@ -13,7 +13,7 @@ import sys
 
 import vfs
 
-from suat_sim import board, flash
+from suat_sim import board, flash, modules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,14 +39,13 @@ def start(path: str) -> None:
     random.seed(setup["seed"])
     for fake in ("time", "machine", "onewire", "esp32", "rp2"):
         __import__(fake)
-    keep = {module: True for module in sys.modules if not module.startswith("suat_node") and not module.startswith("suat_wire")}
-    while True:
-        for module in list(sys.modules):
-            if module not in keep:
-                del sys.modules[module]
+
+    def live(main: str) -> None:
         gc.collect()
         hardware.boot()
-        run(hardware, setup["main"])
+        run(hardware, main)
+
+    modules.run(live, setup["main"], setup["fresh_every"])
 
 
 def run(hardware: "Any", main: str) -> None:

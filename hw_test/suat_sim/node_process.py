@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from suat_node import config as node_config
+
 from suat_sim import link, rom
 
 FOREVER = link.NEVER_US
@@ -48,6 +50,7 @@ class NodeSpec:
     ticks_offset_us: int = 0  # what its tick counter shows at the start: near 2**30 ms it soon wraps
     boot_us: int = 250_000
     main: str = "suat_node.main"
+    fresh_every: int = 32  # modules are imported anew in every n-th life, else put back as they were (see modules.py)
     heap: str = "2M"
     files: dict[str, bytes] = field(default_factory=dict)  # more files on its flash
 
@@ -130,10 +133,11 @@ class NodeProcess:
             "ticks_offset": self.spec.ticks_offset_us,
             "boot_us": self.spec.boot_us,
             "power_cut": next_cut,
+            "fresh_every": self.spec.fresh_every,
             "flash_cut": self.spec.flash_cut if self.lives == 0 else 0,
             "seed": zlib.crc32(f"{self.seed}/{self.spec.name}/{self.lives}".encode()),
             "names": self.names,
-            "config": self.spec.config,
+            "config": {**self.spec.config, "sensors": node_config.check(self.spec.config).sensors},
             "main": self.spec.main,
             "unique_id": list(b"SUAT" + struct.pack(">H", self.index)),
         }

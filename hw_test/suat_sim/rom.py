@@ -12,10 +12,20 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
-SIM_FILES = ("__init__", "boot", "board", "clock", "devices", "flash", "link", "sx1262", "sx1262_settings", "sx1262_tables")
+SIM_FILES = (
+    "__init__",
+    "boot",
+    "board",
+    "clock",
+    "devices",
+    "flash",
+    "link",
+    "modules",
+    "sx1262",
+    "sx1262_settings",
+    "sx1262_tables",
+)
 HOST_ONLY = ("aes_host.py",)
-
-
 class RomError(RuntimeError):
     """The firmware cannot be compiled, or there is no MicroPython."""
 
@@ -69,7 +79,10 @@ def build(extra: tuple[str, ...] = ()) -> Path:
         target = rom / place.with_suffix(".mpy")
         target.parent.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(
-            [cross, "-s", str(place) + ".py", "-o", str(target), str(source)], capture_output=True, text=True, check=False
+            [cross, "-s", str(place) + ".py", "-o", str(target), str(source)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         return "" if done.returncode == 0 else f"{source}: {done.stderr.strip() or done.stdout.strip()}"
 
