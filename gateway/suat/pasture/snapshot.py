@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from suat.config import Config, PaddockTable, RulesTable, WaterPointTable
 from suat.pasture.model import DAY_US, HOUR_US, Doubt, Layer, Node, Snapshot, Soil, SoilDay, Water, stays
-from suat.pasture.soil_water import TEXTURES, TOPSOIL_CM, profile_fraction_available, root_depth_m
+from suat.pasture.soil_water import TEXTURES, TOPSOIL_CM, Texture, profile_fraction_available, root_depth_m
 from suat.pasture.water_use import DAYS, LEVEL_NOISE, daily_use_l
 from suat.records import DeviceRecord, Flag
 from suat.store.rows import Assignment, LastSeen, Move
@@ -72,10 +72,14 @@ def take(config: Config, journal: Readings, at_us: int) -> Snapshot:
     """The inputs of the decisions at `at_us`."""
     stations = _stations(journal.devices(), journal.assignments(), at_us)
     active = [station for station in stations if station.active]
+    stayed = stays(journal.moves(at_us), at_us)
+    left = {stay.paddock: stay.until_us for stay in sorted(stayed, key=lambda stay: stay.until_us or at_us)}
     return Snapshot(
         at_us=at_us,
         soils={
-            paddock.id: _soil(journal, config.rules, paddock, _probes(stations, paddock.id), at_us)
+            paddock.id: _soil(
+                journal, config.rules, paddock, _probes(stations, paddock.id), left.get(paddock.id), at_us
+            )
             for paddock in config.paddock
         },
         waters={
@@ -84,7 +88,7 @@ def take(config: Config, journal: Readings, at_us: int) -> Snapshot:
             )
             for point in config.water_point
         },
-        stays=stays(journal.moves(at_us), at_us),
+        stays=stayed,
         nodes=tuple(_node(journal, station, at_us) for station in active),
         air_max_c=_air_max(journal, active, at_us),
         counters=journal.counters(),
@@ -100,7 +104,8 @@ def _stations(devices: Iterable[DeviceRecord], assignments: dict[int, list[Assig
         for index, place in enumerate(places):
             since = 0 if index == 0 else place.since_us
             until = places[index + 1].since_us if index + 1 < len(places) else at_us + 1
-            active = since <= at_us < until and revoked is None
+            until = until if revoked is None else min(until, revoked)
+            active = since <= at_us < until
             if since <= at_us:
                 found.append(Station(device, place.paddock, place.water_point, since, min(until, at_us + 1), active))
     return found
@@ -118,60 +123,100 @@ def _probes(stations: Iterable[Station], paddock: str) -> list[ProbeAt]:
 # Soil
 
 
-def _soil(journal: Readings, rules: RulesTable, paddock: PaddockTable, probes: list[ProbeAt], at_us: int) -> Soil:
+def _soil(
+    journal: Readings,
+    rules: RulesTable,
+    paddock: PaddockTable,
+    probes: list[ProbeAt],
+    left_us: int | None,
+    at_us: int,
+) -> Soil:
     active = [probe for probe in probes if probe.station.active]
-    texture = TEXTURES[paddock.soil]
-
-    def fractions(bottom_cm: float, width_s: int, since_us: int) -> list[tuple[int, float]]:
-        """(window start, fPAW) of the windows in which every depth is known."""
-        depths = sorted({probe.depth_cm for probe in probes})
-        at_depths = [
-            _merged(journal, [probe for probe in probes if probe.depth_cm == depth], "moisture", width_s, since_us)
-            for depth in depths
-        ]
-        starts = set.intersection(*(set(values) for values in at_depths)) if at_depths else set()
-        profiles = (
-            (
-                start,
-                profile_fraction_available(zip(depths, (v[start] for v in at_depths), strict=True), texture, bottom_cm),
-            )
-            for start in sorted(starts)
-        )
-        return [(start, fraction) for start, fraction in profiles if fraction is not None]
-
-    rest_from_us = at_us - (rules.rest_max_days + 1) * DAY_US
-    near = _near_surface(probes)
-    warm = _merged(journal, near, "temperature", WIDTH_1D_S, rest_from_us)
-    moist = dict(fractions(root_depth_m(paddock.kind) * 100, WIDTH_1D_S, rest_from_us))
     newest = [_newest(journal, probe, "temperature", at_us, rules.soil_stale_h) for probe in _near_surface(active)]
     return Soil(
         layers=_layers(journal, active, at_us, rules.soil_stale_h),
-        topsoil=tuple(fractions(TOPSOIL_CM, WIDTH_1H_S, at_us - TOPSOIL_LOOKBACK_US)),
-        days=tuple(SoilDay(start, warm.get(start), moist.get(start)) for start in sorted(warm.keys() | moist.keys())),
+        topsoil=_topsoil(journal, rules, paddock, active, at_us),
+        days=() if left_us is None else _days(journal, rules, paddock, probes, left_us, at_us),
         temperature_c=max(newest, key=lambda reading: reading.at_us or 0).value if newest else None,
     )
 
 
-def _near_surface(probes: Sequence[ProbeAt]) -> list[ProbeAt]:
-    """The probes at the depth nearest to 10 cm."""
-    depth = min((probe.depth_cm for probe in probes), key=lambda depth: abs(depth - NEAR_SURFACE_CM), default=None)
-    return [probe for probe in probes if probe.depth_cm == depth]
+def _topsoil(
+    journal: Readings, rules: RulesTable, paddock: PaddockTable, probes: list[ProbeAt], at_us: int
+) -> tuple[tuple[int, float], ...]:
+    """fPAW of 0-30 cm by the hour, as far back as it matters for too wet."""
+    texture = TEXTURES[paddock.soil]
+    # a day of low water ends every "too wet" from before it: mostly no more than this need be read
+    last_day = _fractions(journal, probes, WIDTH_1H_S, at_us - DAY_US - 2 * HOUR_US, texture, TOPSOIL_CM)
+    low = min(rules.too_wet_cattle, rules.too_wet_sheep) - rules.too_wet_clear
+    if last_day and last_day[0][0] <= at_us - DAY_US and all(fraction <= low for _, fraction in last_day):
+        return tuple(last_day)
+    return tuple(_fractions(journal, probes, WIDTH_1H_S, at_us - TOPSOIL_LOOKBACK_US, texture, TOPSOIL_CM))
 
 
-def _merged(
+def _days(
+    journal: Readings, rules: RulesTable, paddock: PaddockTable, probes: list[ProbeAt], left_us: int, at_us: int
+) -> tuple[SoilDay, ...]:
+    """The days since the last herd left, as far back as they can count for the rest."""
+    since_us = max(left_us, at_us - (rules.rest_max_days + 1) * DAY_US)
+    warm = {
+        start: median(values.values())
+        for start, values in _by_start(journal, _near_surface(probes), "temperature", WIDTH_1D_S, since_us)
+    }
+    bottom_cm = root_depth_m(paddock.kind) * 100
+    moist = dict(_fractions(journal, probes, WIDTH_1D_S, since_us, TEXTURES[paddock.soil], bottom_cm))
+    return tuple(SoilDay(start, warm.get(start), moist.get(start)) for start in sorted(warm.keys() | moist.keys()))
+
+
+def _near_surface(probes: Iterable[ProbeAt]) -> list[ProbeAt]:
+    """Of each node the probe nearest to 10 cm."""
+    nearest: dict[Station, ProbeAt] = {}
+    for probe in probes:
+        best = nearest.setdefault(probe.station, probe)
+        if abs(probe.depth_cm - NEAR_SURFACE_CM) < abs(best.depth_cm - NEAR_SURFACE_CM):
+            nearest[probe.station] = probe
+    return list(nearest.values())
+
+
+def _fractions(
+    journal: Readings, probes: Sequence[ProbeAt], width_s: int, since_us: int, texture: Texture, bottom_cm: float
+) -> list[tuple[int, float]]:
+    """(window start, fPAW down to `bottom_cm`) of the windows in which every depth measured at the time is known."""
+    found = []
+    first: dict[ProbeAt, int] = {}
+    for start, values in _by_start(journal, probes, "moisture", width_s, since_us):
+        for probe in values:
+            first.setdefault(probe, start)
+        at_depth: dict[float, list[float]] = {probe.depth_cm: [] for probe in first if start < probe.station.until_us}
+        for probe, mean in values.items():
+            at_depth[probe.depth_cm].append(mean)
+        if all(at_depth.values()):
+            layers = [(depth, median(means)) for depth, means in at_depth.items()]
+            fraction = profile_fraction_available(layers, texture, bottom_cm)
+            if fraction is not None:
+                found.append((start, fraction))
+    return found
+
+
+def _by_start(
     journal: Readings, probes: Iterable[ProbeAt], channel: str, width_s: int, since_us: int
-) -> dict[int, float]:
-    """Window means by start: the median of the probes that lie at the same depth."""
-    values: dict[int, list[float]] = {}
+) -> list[tuple[int, dict[ProbeAt, float]]]:
+    """(window start, mean of each probe that has one), oldest first."""
+    values: dict[int, dict[ProbeAt, float]] = {}
     for probe in probes:
         station = probe.station
-        registration = station.device.registration
-        since = max(since_us, station.since_us)
-        starts, windows = journal.windows(registration, probe.group, channel, width_s, since, station.until_us)
+        starts, windows = journal.windows(
+            station.device.registration,
+            probe.group,
+            channel,
+            width_s,
+            max(since_us, station.since_us),
+            station.until_us,
+        )
         for start, mean in zip(starts.tolist(), windows["mean"].tolist(), strict=True):
             if mean == mean:
-                values.setdefault(start, []).append(mean)
-    return {start: median(found) for start, found in values.items()}
+                values.setdefault(start, {})[probe] = mean
+    return sorted(values.items(), key=lambda item: item[0])
 
 
 class Newest(NamedTuple):
