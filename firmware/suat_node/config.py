@@ -33,7 +33,10 @@ from binascii import unhexlify
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import Any, Protocol
+
+    Options = dict[str, Any]
+    Readings = dict[tuple[str, str], int | float]
 
     class Board(Protocol):
         """What a file in boards/ defines; boards/template.py explains each."""
@@ -80,8 +83,9 @@ _COMMON = {
     "warm_ms": ((0, 5000), 20),
 }
 
-# kind -> (where it may be, {option: (allowed, default)}); allowed: (low, high) whole number | float | list | tuple of names
-OPTIONS = {
+# kind -> (where it may be, {option: (allowed, default)})
+# allowed: (low, high) for whole numbers, float, list, or the names to choose from
+OPTIONS: "dict[str, tuple[tuple[str, ...], dict[str, tuple[Any, Any]]]]" = {
     "capacitive": (_PROBES, {"adc": (_PIN, NEEDED), "samples": ((1, 63), 9)}),
     "rs485_soil": (
         _PROBES,
@@ -151,7 +155,7 @@ class Config:
         self.power_dbm = 14
         self.frames = 2
         self.channel = -1  # -1: all
-        self.sensors: list[dict] = []
+        self.sensors: "list[Options]" = []
 
     def identity(self) -> bytes:
         """What the counters belong to: other keys begin new counters."""
@@ -178,7 +182,7 @@ def board(name: str) -> "Board":
         raise ConfigError("board: no file suat_node/boards/%s.py" % name)
 
 
-def check(raw: object) -> Config:
+def check(raw: "Any") -> Config:
     """Turn parsed JSON into a Config; the first fault is a ConfigError."""
     _known(raw, ("board", "kind", "region", "interval_s", "otaa", "abp", "radio", "sensors"), "suat.json")
     out = Config()
@@ -204,7 +208,7 @@ def check(raw: object) -> Config:
     return out
 
 
-def _keys(raw: dict, out: Config) -> None:
+def _keys(raw: "Options", out: Config) -> None:
     if ("otaa" in raw) == ("abp" in raw):
         raise ConfigError('give the keys in either "otaa" or "abp"')
     out.otaa = "otaa" in raw
@@ -222,7 +226,7 @@ def _keys(raw: dict, out: Config) -> None:
         out.app_skey = _hex(keys, "app_skey", 16, "abp.")
 
 
-def _sensor(raw: object, where: str) -> dict:
+def _sensor(raw: "Any", where: str) -> "Options":
     if not isinstance(raw, dict):
         raise ConfigError("%s must be a table" % where)
     kind = raw.get("kind")
@@ -246,7 +250,7 @@ def _sensor(raw: object, where: str) -> dict:
     return out
 
 
-def _option(value: object, allowed: object, where: str) -> object:
+def _option(value: "Any", allowed: "Any", where: str) -> "Any":
     if allowed is float:
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < 1e6:
             raise ConfigError("%s must be a number above 0, is %r" % (where, value))
@@ -270,7 +274,7 @@ def _option(value: object, allowed: object, where: str) -> object:
 _REGISTER_FIELDS = ("vwc", "permittivity", "temperature", "ec")
 
 
-def _known(raw: object, names: tuple, where: str) -> None:
+def _known(raw: object, names: "tuple[str, ...]", where: str) -> None:
     if not isinstance(raw, dict):
         raise ConfigError("%s must be a table" % where)
     for name in raw:
@@ -278,7 +282,7 @@ def _known(raw: object, names: tuple, where: str) -> None:
             raise ConfigError("%s: unknown key %r; known: %s" % (where, name, ", ".join(names)))
 
 
-def _text(raw: dict, name: str, allowed: "tuple | None", default: "str | None" = None) -> str:
+def _text(raw: "Options", name: str, allowed: "tuple[str, ...] | None", default: "str | None" = None) -> str:
     value = raw.get(name, default)
     if not isinstance(value, str) or not value:
         raise ConfigError("%s is missing" % name)
@@ -287,17 +291,16 @@ def _text(raw: dict, name: str, allowed: "tuple | None", default: "str | None" =
     return value
 
 
-def _whole(raw: dict, name: str, low: int, high: int, default: int, where: str = "") -> int:
+def _whole(raw: "Options", name: str, low: int, high: int, default: int, where: str = "") -> int:
     value = raw.get(name, default)
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise ConfigError("%s%s must be a whole number %d..%d, is %r" % (where, name, low, high, value))
     return value
 
 
-def _hex(raw: dict, name: str, size: int, where: str) -> bytes:
-    value = raw.get(name)
+def _hex(raw: "Options", name: str, size: int, where: str) -> bytes:
     try:
-        data = unhexlify(value)
+        data = unhexlify(raw.get(name, ""))
     except (TypeError, ValueError):
         data = b""
     if len(data) != size:

@@ -3,6 +3,7 @@
 import sys
 
 import machine
+
 from suat_node import node, power
 
 _PAUSE_MS = 60000  # a node that fails at once must not burn its flash and its battery by starting again and again

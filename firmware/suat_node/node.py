@@ -9,6 +9,9 @@ import sys
 from binascii import crc32
 
 import machine
+from suat_wire.control import PORT_ACK, PORT_CONFIG, decode_config
+from suat_wire.fields import GROUPS, PayloadError, raw_of
+from suat_wire.payload import encode, pack
 
 from suat_node import VERSION, config, power, sensors
 from suat_node.keep import delivery, meter, times
@@ -18,9 +21,16 @@ from suat_node.mac import adr, commands, join, link
 from suat_node.mac.session import Session
 from suat_node.radio.sx126x import RadioError, Sx126x
 from suat_node.sensors import logger
-from suat_wire.control import PORT_ACK, PORT_CONFIG, decode_config
-from suat_wire.fields import GROUPS, KINDS, PayloadError, raw_of
-from suat_wire.payload import encode, pack
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from suat_wire.payload import Sample
+
+    from suat_node.config import Board, Options, Readings
+    from suat_node.mac.session import Downlink
+    from suat_node.sensors.logger import Row
 
 FOLDER = "/suat"
 ACK_AFTER = 4  # unacknowledged samples before the node asks
@@ -67,7 +77,7 @@ class Node:
 
     def setting(self, name: str, configured: int) -> int:
         """A setting that a downlink may have changed."""
-        return getattr(self.counters, name) or configured
+        return int(getattr(self.counters, name)) or configured
 
 
 def main(folder: str = FOLDER, path: str = "/suat.json") -> None:
@@ -121,7 +131,7 @@ def sense(node: Node, now: int) -> None:
     keep(node, readings, now, 0)
 
 
-def _take_rows(node: Node, sensor: dict) -> "dict[tuple[str, str], int | float]":
+def _take_rows(node: Node, sensor: "Options") -> "Readings":
     """Keep a data logger's new rows; what it costs the node's own sample is at most a fault."""
     try:
         rows = sensors.powered(sensor, node.board, _rows_since(node))
@@ -135,12 +145,12 @@ def _take_rows(node: Node, sensor: dict) -> "dict[tuple[str, str], int | float]"
     return {}
 
 
-def _rows_since(node: Node) -> "object":
+def _rows_since(node: Node) -> "Callable[[Options, Board], list[Row]]":
     return lambda sensor, board: logger.rows(sensor, board, node.counters.logger_next)
 
 
-def keep(node: Node, readings: "dict[tuple[str, str], int | float]", taken: int, source: int) -> None:
-    """Pack readings and keep them on flash, as one record or, when they are too large for the slowest data rate, more."""
+def keep(node: Node, readings: "Readings", taken: int, source: int) -> None:
+    """Pack readings and keep them on flash: one record, or more when they are too large for the slowest data rate."""
     counters = node.counters
     stamp, boot = times.stamp(counters, taken)
     for body in bodies(readings):
@@ -151,13 +161,13 @@ def keep(node: Node, readings: "dict[tuple[str, str], int | float]", taken: int,
     node.backlog.lost = 0
 
 
-def bodies(readings: "dict[tuple[str, str], int | float]") -> "list[bytes]":
-    """Packed bodies of at most BODY_MAX bytes, split between groups. A value that no field can carry becomes a fault."""
+def bodies(readings: "Readings") -> "list[bytes]":
+    """Packed bodies of at most BODY_MAX bytes, split between groups; a value that no field can carry becomes a fault."""
     out: "list[bytes]" = []
-    part: "dict[tuple[str, str], int | float]" = {}
+    part: "Readings" = {}
     packed = b""
     for group, fields in GROUPS:
-        mine: "dict[tuple[str, str], int | float]" = {}
+        mine: "Readings" = {}
         bad = False
         for name, kind, divisor, _unit in fields:
             value = readings.get((group, name))
@@ -185,7 +195,7 @@ def bodies(readings: "dict[tuple[str, str], int | float]") -> "list[bytes]":
     return out
 
 
-def _health(node: Node, now: int) -> "dict[tuple[str, str], int]":
+def _health(node: Node, now: int) -> "Readings":
     """The node's own state, once a day and after each cold start."""
     counters = node.counters
     gc.collect()
@@ -215,7 +225,7 @@ def last_crash() -> int:
     """CRC of the last exception's lines as main.py left them, 0 for none."""
     try:
         with open("/suat/crash.txt", "rb") as file:
-            return crc32(file.read())
+            return int(crc32(file.read()))
     except OSError:
         return 0
 
@@ -249,7 +259,7 @@ def send(node: Node) -> bool:
     payload, fport = encode(samples, limit - len(fopts), ask)
     phy = session.uplink(counters.next_fcnt(session), fport, payload, fopts, ack_req)
 
-    def accept(frame: bytes) -> "object | None":
+    def accept(frame: bytes) -> "Downlink | None":
         return session.open(frame, counters)
 
     delays = (session.rx1_delay, session.rx1_delay + 1)
@@ -267,7 +277,7 @@ def send(node: Node) -> bool:
     return True
 
 
-def heard(node: Node, down: "object", sent_at: int, samples: "list") -> None:
+def heard(node: Node, down: "Downlink", sent_at: int, samples: "list[Sample]") -> None:
     """Act on a genuine downlink. Its counter and all it changes are on flash before the next uplink."""
     counters, session = node.counters, node.session
     commands.obey(session, counters, down.commands, sent_at)
@@ -314,7 +324,6 @@ def sleep(node: Node) -> None:
     if not node.session.joined:
         due = min(due, max(counters.next_join, counters.quiet_until))
     node.radio.sleep(not power.restarts(node.board))
-    gc.collect()
     blob = counters.pack(node.session) if power.restarts(node.board) else b""
     power.sleep(node.board, max(1, due - power.clock()), blob)
 

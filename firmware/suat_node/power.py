@@ -93,13 +93,13 @@ def sleep(board: "Board", seconds: int, blob: bytes) -> None:
 
 
 def _restart_after(board: "Board", ms: int, blob: bytes) -> None:
-    import esp32
+    import esp32  # type: ignore[import-not-found,unused-ignore]
 
     if len(blob) > MEMORY:
         raise ValueError("%d bytes do not fit into the RTC memory" % len(blob))
     machine.RTC().memory(blob)
     for pin in (board.NSS, board.RESET):  # a floating NSS would wake the radio, a low RESET would keep it on
-        machine.Pin(pin, machine.Pin.OUT, value=1, hold=True)
-    esp32.gpio_deep_sleep_hold(True)
+        machine.Pin(pin, machine.Pin.OUT, value=1, hold=True)  # type: ignore[call-arg,unused-ignore]
+    esp32.gpio_deep_sleep_hold(True)  # type: ignore[attr-defined,unused-ignore]
     feed()
     machine.deepsleep(ms)

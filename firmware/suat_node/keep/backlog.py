@@ -83,7 +83,7 @@ class Backlog:
 
     def _read(self, first: int) -> bytes:
         with open(self._path(first), "rb") as file:
-            return file.read()
+            return bytes(file.read())
 
     def append(self, entry: Entry) -> bool:
         """Keep a sample; False (and counted) if flash does not take it even after the oldest segment was dropped."""

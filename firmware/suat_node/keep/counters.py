@@ -52,7 +52,16 @@ _NAMES = (
     "health_h",
 )
 _FIXED = "<%dI" % len(_NAMES)
-_FORGOTTEN = ("utc_offset", "synced_at", "next_sense", "next_join", "join_tries", "join_since", "quiet_until", "health_at")
+_FORGOTTEN = (
+    "utc_offset",
+    "synced_at",
+    "next_sense",
+    "next_join",
+    "join_tries",
+    "join_since",
+    "quiet_until",
+    "health_at",
+)
 
 
 class CountersLost(Exception):
@@ -61,6 +70,12 @@ class CountersLost(Exception):
 
 class Counters:
     """The numbers named above, with the lists `waiting` (records to send) and `named` (acknowledged beyond oldest)."""
+
+    if TYPE_CHECKING:  # one name a line of the table above
+        identity = boots = dev_nonce = join_nonce = fcnt_up = fcnt_top = fcnt_down = record = record_top = oldest = 0
+        logger_next = pulses = pulse_last = utc_offset = sync_boot = sync_offset = synced_at = next_sense = 0
+        next_join = join_tries = join_since = quiet_until = health_at = lost = radio_errors = 0
+        interval_s = ack_after = health_h = 0
 
     def __init__(self, folder: str) -> None:
         self.folder = folder

@@ -6,11 +6,11 @@ was sent: everything held counts as sent and the first uplink asks.
 """
 
 from micropython import const
-
-from suat_node.keep import times
 from suat_wire.control import acknowledged, decode_ack
 from suat_wire.fields import PayloadError
 from suat_wire.payload import Sample, fit
+
+from suat_node.keep import times
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def choose(
             continue
         age = times.age(counters, entry, now, started)
         if age is not None:
-            samples.append(Sample(record, age, entry.body))
+            samples.append(Sample(record, age, entry.body))  # type: ignore[arg-type,unused-ignore]
     if not samples:
         return []
     if ask is not None:

@@ -4,10 +4,11 @@ A block of LinkADRReq is taken as one; RXParamSetupAns, RXTimingSetupAns and DlC
 not answered: none of the four regions has it.
 """
 
-from suat_node.keep import times
-from suat_node.mac.session import MAX_CHANNELS
 from suat_wire import commands as mac
 from suat_wire.lorawan import DOWN, UP
+
+from suat_node.keep import times
+from suat_node.mac.session import MAX_CHANNELS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

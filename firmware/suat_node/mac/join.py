@@ -7,12 +7,13 @@ is its air time divided by that share, times 1 to 2 at random, so that a fleet a
 
 import random
 
-from suat_node import power
-from suat_node.keep.counters import NONE
-from suat_node.mac import link
 from suat_wire import lorawan
 from suat_wire.aes import Aes
 from suat_wire.airtime import time_on_air_us
+
+from suat_node import power
+from suat_node.keep.counters import NONE
+from suat_node.mac import link
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,17 +5,20 @@ import random
 import time
 
 from micropython import const
+from suat_wire.airtime import symbol_us, time_on_air_us
 
 from suat_node import power
-from suat_wire.airtime import symbol_us, time_on_air_us
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any, TypeVar
 
     from suat_node.keep.counters import Counters
     from suat_node.mac.session import Session
-    from suat_node.radio.sx126x import Sx126x
+    from suat_node.radio.sx126x import Packet, Sx126x
+
+    T = TypeVar("T")
 
 _ERROR_US = const(4000)  # the program's own jitter and the sender's
 _DRIFT = const(5000)  # crystals: 1 in 5,000 (200 ppm, both sides together)
@@ -30,8 +33,8 @@ def exchange(
     phy: bytes,
     dr: int,
     delays: "tuple[int, int]",
-    accept: "Callable[[bytes], object | None]",
-) -> "tuple[object | None, int]":
+    accept: "Callable[[bytes], T | None]",
+) -> "tuple[T | None, int]":
     """Send `phy` and listen; (what `accept` made of the first frame it took, node clock at the end of the uplink).
 
     `delays`: RX1 and RX2 in seconds. `accept` returns None for a frame that is not for us. RadioError: nothing left.
@@ -59,12 +62,12 @@ def exchange(
     return None, sent_at
 
 
-def _window(radio: "Sx126x", end_us: int, delay_s: int, hz: int, rate: "tuple[int, int]") -> "object | None":
+def _window(radio: "Sx126x", end_us: "Any", delay_s: int, hz: int, rate: "tuple[int, int]") -> "Packet | None":
     """One window, opened before the delay is over by the timing error, long enough for that error twice."""
     sf, bw_hz = rate
     error_us = _ERROR_US + delay_s * 1000000 // _DRIFT
     symbols = _SYMBOLS + (2 * error_us + symbol_us(sf, bw_hz) - 1) // symbol_us(sf, bw_hz)
-    open_us = time.ticks_add(end_us, delay_s * 1000000 - error_us)
+    open_us: "Any" = time.ticks_add(end_us, delay_s * 1000000 - error_us)
     left = time.ticks_diff(open_us, time.ticks_us()) - _SETUP_US
     if left > 0:
         power.wait_ms(left // 1000)

@@ -13,12 +13,14 @@ import time
 
 import machine
 from micropython import const
+from suat_wire.airtime import low_data_rate, symbol_us, time_on_air_us
 
 from suat_node import power
-from suat_wire.airtime import low_data_rate, time_on_air_us
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from suat_node.config import Board
 
 _SET_SLEEP = const(0x84)  # 13.1.1
@@ -265,14 +267,14 @@ class Sx126x:
         start = time.ticks_ms()
         power.wait_ms(air_ms - 1)
         flags = self._await(start, air_ms * 2 + 300)
-        end = time.ticks_us()
+        end: "Any" = time.ticks_us()
         self._clear()
         self._switch(0, 0)
         if not flags & _IRQ_TX_DONE:
             raise RadioError("the frame did not leave: IRQ 0x%03x" % flags)
-        return end
+        return int(end)
 
-    def _await(self, start: int, limit_ms: int) -> int:
+    def _await(self, start: "Any", limit_ms: int) -> int:
         """Poll DIO1 until it rises; the IRQ flags, 0 after the limit."""
         while not self.dio1.value():
             if time.ticks_diff(time.ticks_ms(), start) > limit_ms:
@@ -295,8 +297,9 @@ class Sx126x:
         """Open the prepared window now; a packet, or None after the symbol timeout or a broken packet."""
         self._write(bytes((_SET_RX, 0, 0, 0)))  # single mode, ended by the symbol timeout
         start = time.ticks_ms()
-        longest = (time_on_air_us(sf, bw_hz, 255, False) + ((symbols << sf) * 1000000 // bw_hz)) // 1000 + 50
-        flags = self._await(start, longest)
+        window_ms = symbols * symbol_us(sf, bw_hz) // 1000
+        power.wait_ms(window_ms)  # neither timeout nor packet can be done before
+        flags = self._await(start, window_ms + time_on_air_us(sf, bw_hz, 255, False) // 1000 + 50)
         self._clear()
         self._switch(0, 0)
         if not flags & _IRQ_RX_DONE:  # a broken header leaves the chip in RX
@@ -314,7 +317,7 @@ class Sx126x:
 def _output(pin: int, value: int) -> "machine.Pin":
     """An output; on ESP32 this also lets go of what was held through deep sleep."""
     try:
-        return machine.Pin(pin, machine.Pin.OUT, value=value, hold=False)
+        return machine.Pin(pin, machine.Pin.OUT, value=value, hold=False)  # type: ignore[call-arg,unused-ignore]
     except TypeError:  # ports without hold
         return machine.Pin(pin, machine.Pin.OUT, value=value)
 

@@ -10,7 +10,10 @@ from suat_node import power
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from suat_node.config import Board
+    from collections.abc import Callable
+    from typing import Any
+
+    from suat_node.config import Board, Options, Readings
 
 # places in suat_wire.payload.FAULTS
 MISSING = 1  # no answer at all
@@ -29,14 +32,14 @@ class Fault(Exception):
         self.code = code
 
 
-def driver(kind: str) -> "object":
+def driver(kind: str) -> "Any":
     """The module of a sensor kind, loaded only where it is used."""
     return __import__("suat_node.sensors." + kind, None, None, (kind,))
 
 
-def read_all(sensors: "list[dict]", board: "Board") -> "dict[tuple[str, str], int | float]":
+def read_all(sensors: "list[Options]", board: "Board") -> "Readings":
     """Read every sensor but loggers, in order: {(group, field): value}, faults included."""
-    readings: "dict[tuple[str, str], int | float]" = {}
+    readings: "Readings" = {}
     switch_vext(board, True)
     for sensor in sensors:
         if sensor["kind"] == "logger":
@@ -62,7 +65,7 @@ def fault_code(error: Exception) -> int:
     return MISSING if isinstance(error, OSError) else CORRUPT
 
 
-def powered(sensor: dict, board: "Board", read: "object") -> "dict":
+def powered(sensor: "Options", board: "Board", read: "Callable[[Options, Board], Any]") -> "Any":
     """Run `read(sensor, board)` with the sensor's supply switched on around it."""
     pin = sensor["power"]
     if pin is None:
@@ -81,7 +84,7 @@ def switch_vext(board: "Board", on: bool) -> None:
         machine.Pin(board.VEXT, machine.Pin.OUT, value=board.VEXT_LEVEL if on else 1 - board.VEXT_LEVEL)
 
 
-def uart(sensor: dict, timeout_ms: int, parity: "int | None" = None) -> "machine.UART":
+def uart(sensor: "Options", timeout_ms: int, parity: "int | None" = None) -> "machine.UART":
     """Open the sensor's serial line anew: the RP2040 stops it in lightsleep. 8 data bits, 1 stop bit."""
     return machine.UART(
         sensor["uart"],
@@ -108,10 +111,11 @@ def volts(converter: "machine.ADC", board: "Board", samples: int) -> float:
     """Median voltage of the pin; the ESP32 knows its own calibration (read_uv), the RP2040 has a 3.3 V reference."""
     if board.CHIP == "rp2040":
         return median([converter.read_u16() for _ in range(samples)]) * 3.3 / 65535
-    return median([converter.read_uv() for _ in range(samples)]) / 1000000
+    microvolts = [converter.read_uv() for _ in range(samples)]  # type: ignore[attr-defined,unused-ignore]
+    return median(microvolts) / 1000000
 
 
-def median(values: "list") -> "int | float":
+def median(values: "list[int]") -> int:
     """Middle of an odd count, the lower middle of an even one."""
     values.sort()
     return values[(len(values) - 1) // 2]

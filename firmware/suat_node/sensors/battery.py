@@ -10,10 +10,10 @@ from suat_node.sensors import adc, volts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from suat_node.config import Board
+    from suat_node.config import Board, Options
 
 
-def read(sensor: dict, board: "Board") -> "dict[str, int | float]":
+def read(sensor: "Options", board: "Board") -> "dict[str, int | float]":
     """{"battery": V}."""
     if board.BATTERY_ENABLE is None:
         return {"battery": _volts(sensor, board)}
@@ -25,5 +25,5 @@ def read(sensor: dict, board: "Board") -> "dict[str, int | float]":
         switch.value(1 - board.BATTERY_LEVEL)
 
 
-def _volts(sensor: dict, board: "Board") -> float:
+def _volts(sensor: "Options", board: "Board") -> float:
     return volts(adc(board.BATTERY_ADC, board), board, sensor["samples"]) * board.BATTERY_DIVIDER

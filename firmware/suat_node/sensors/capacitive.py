@@ -8,14 +8,14 @@ from suat_node.sensors import OPEN, SHORT, UNSTEADY, Fault, adc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from suat_node.config import Board
+    from suat_node.config import Board, Options
 
 # A live probe stays within about 0.8..2.6 V of 3.3 V; beyond these it is unplugged or shorted.
 _LOW, _HIGH = 1300, 64200
 _SPREAD = 6000  # between quartiles: a floating input does this, a probe does not
 
 
-def read(sensor: dict, board: "Board") -> "dict[str, int | float]":
+def read(sensor: "Options", board: "Board") -> "dict[str, int | float]":
     """{"count": 0..1}: the median of `samples` readings."""
     converter = adc(sensor["adc"], board)
     counts = sorted([converter.read_u16() for _ in range(sensor["samples"])])

@@ -13,14 +13,16 @@ from suat_node.sensors import CORRUPT, MISSING, OUT_OF_RANGE, SHORT, Fault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from suat_node.config import Board
+    from typing import Any
+
+    from suat_node.config import Board, Options
 
 _SKIP_ROM, _CONVERT, _READ = 0xCC, 0x44, 0xBE
 _CONVERT_MS = 750  # 12 bits
 _POWER_ON = 85 * 16
 
 
-def read(sensor: dict, board: "Board") -> "dict[str, int | float]":
+def read(sensor: "Options", board: "Board") -> "dict[str, int | float]":
     """{"temperature": C} or, at "node", {"air_temperature": C}."""
     bus = onewire.OneWire(machine.Pin(sensor["pin"]))
     name = "air_temperature" if sensor["at"] == "node" else "temperature"
@@ -33,7 +35,7 @@ def read(sensor: dict, board: "Board") -> "dict[str, int | float]":
     raise error
 
 
-def _measure(bus: "onewire.OneWire") -> float:
+def _measure(bus: "Any") -> float:
     if not bus.reset():
         raise Fault(MISSING)
     bus.writebyte(_SKIP_ROM)

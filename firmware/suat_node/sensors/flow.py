@@ -15,13 +15,15 @@ from suat_node.sensors import OUT_OF_RANGE, Fault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from suat_node.config import Board
+    from typing import Any
+
+    from suat_node.config import Board, Options
 
 _ADDRESS = 0x50  # PCF8583 with A0 low
 _EVENT_COUNTER = 0x20  # control/status: function mode 10 (datasheet section 8.3)
 
 _pulses = 0
-_last_ms = 0
+_last_ms: "Any" = 0
 _debounce_ms = 0
 _armed = False
 
@@ -34,7 +36,7 @@ def _count(pin: "machine.Pin") -> None:
         _last_ms = now
 
 
-def start(sensor: dict) -> None:
+def start(sensor: "Options") -> None:
     """Begin to count on the pin (once per start of the program)."""
     global _armed, _debounce_ms
     if sensor["source"] == "pin" and not _armed:
@@ -43,7 +45,7 @@ def start(sensor: dict) -> None:
         _armed = True
 
 
-def raw(sensor: dict) -> "tuple[int, int]":
+def raw(sensor: "Options") -> "tuple[int, int]":
     """(count now, modulus): the caller takes the difference to its last count."""
     if sensor["source"] == "pin":
         return _pulses, 1 << 30
@@ -60,7 +62,7 @@ def raw(sensor: dict) -> "tuple[int, int]":
     return count, 1000000
 
 
-def read(sensor: dict, board: "Board") -> "dict[str, int | float]":
+def read(sensor: "Options", board: "Board") -> "dict[str, int | float]":
     """{"volume": L} since the node's first start: whole litres."""
     from suat_node.keep import meter
 

@@ -17,12 +17,12 @@ from suat_node.sensors.rs485_soil import crc16
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from suat_node.config import Board
+    from suat_node.config import Board, Options
 
     Row = tuple[int, int, dict[tuple[str, str], float]]
 
 
-def rows(sensor: dict, board: "Board", since: int) -> "list[Row]":
+def rows(sensor: "Options", board: "Board", since: int) -> "list[Row]":
     """[(row number, age in s, readings)] from number `since` on. Fault: not even one line could be used."""
     line = uart(sensor, sensor["timeout_ms"])
     out: "list[Row]" = []

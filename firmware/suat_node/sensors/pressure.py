@@ -8,10 +8,10 @@ from suat_node.sensors import OPEN, SHORT, Fault, adc, volts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from suat_node.config import Board
+    from suat_node.config import Board, Options
 
 
-def read(sensor: dict, board: "Board") -> "dict[str, int | float]":
+def read(sensor: "Options", board: "Board") -> "dict[str, int | float]":
     """{"depth": m}."""
     milliamps = 1000 * volts(adc(sensor["adc"], board), board, sensor["samples"]) / sensor["shunt_ohm"]
     if milliamps < 3.6:

@@ -16,12 +16,12 @@ from suat_node.sensors import CORRUPT, MISSING, OUT_OF_RANGE, Fault, uart
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from suat_node.config import Board
+    from suat_node.config import Board, Options
 
 _TRIES = 2
 
 
-def read(sensor: dict, board: "Board") -> "dict[str, int | float]":
+def read(sensor: "Options", board: "Board") -> "dict[str, int | float]":
     """The fields of the register map, in their units."""
     addresses = [row[1] for row in sensor["registers"]]
     first = min(addresses)
@@ -40,7 +40,7 @@ def read(sensor: dict, board: "Board") -> "dict[str, int | float]":
     return out
 
 
-def _registers(line: "machine.UART", sensor: dict, first: int, count: int) -> "tuple":
+def _registers(line: "machine.UART", sensor: "Options", first: int, count: int) -> "tuple[int, ...]":
     error = Fault(MISSING)
     for _ in range(_TRIES):
         try:
@@ -51,7 +51,7 @@ def _registers(line: "machine.UART", sensor: dict, first: int, count: int) -> "t
     raise error
 
 
-def _ask(line: "machine.UART", sensor: dict, first: int, count: int) -> "tuple":
+def _ask(line: "machine.UART", sensor: "Options", first: int, count: int) -> "tuple[int, ...]":
     request = struct.pack(">BBHH", sensor["address"], sensor["function"], first, count)
     while line.any():  # what is left of an answer that came too late
         line.read(line.any())
@@ -73,7 +73,7 @@ def _ask(line: "machine.UART", sensor: dict, first: int, count: int) -> "tuple":
     return struct.unpack(">%dH" % count, answer[3:-2])
 
 
-def _send(line: "machine.UART", sensor: dict, frame: bytes) -> None:
+def _send(line: "machine.UART", sensor: "Options", frame: bytes) -> None:
     """Write with the driver enabled, then leave the bus to the probe."""
     if sensor["de"] is None:
         line.write(frame)

@@ -13,16 +13,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import machine
 
-    from suat_node.config import Board
+    from suat_node.config import Board, Options
 
 _SPREAD_MM = 60  # waves on a trough stay below
 
 
-def read(sensor: dict, board: "Board") -> "dict[str, int | float]":
+def read(sensor: "Options", board: "Board") -> "dict[str, int | float]":
     """{"distance": m} from the sensor's face to the water."""
     line = uart(sensor, 250)
     heard = 0
-    good = []
+    good: "list[int]" = []
     try:
         for _ in range(sensor["samples"]):
             power.feed()

@@ -1,11 +1,11 @@
 """Counters, backlog and the whole node under power cuts at every flash operation, clean and torn."""
 
-import bench
-import flash
-import network
 import os
 import random
 
+import bench
+import flash
+import network
 from suat_node.keep.backlog import Backlog, Entry
 from suat_node.keep.counters import FCNT_CHUNK, RECORD_CHUNK, Counters, CountersLost
 from suat_node.mac.session import Session
@@ -22,7 +22,8 @@ class Used:
     def check(self, cuts):
         for name, chunk in (("fcnt", FCNT_CHUNK), ("record", RECORD_CHUNK), ("nonce", 1)):
             numbers = getattr(self, name)
-            for a, b in zip(numbers, numbers[1:]):
+            for i in range(1, len(numbers)):
+                a, b = numbers[i - 1 : i + 1]
                 assert b > a, (name, a, b)
                 assert b - a <= chunk + 1, (name, a, b)
 

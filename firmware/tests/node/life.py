@@ -1,11 +1,11 @@
 """The node's whole life on the small bench: what it sends, keeps and sends again."""
 
+import time
+
 import bench
 import flash
 import machine
 import network
-import time
-
 from suat_wire import lorawan, payload
 
 
@@ -102,7 +102,7 @@ def test_a_power_cut_resumes_with_higher_counters():
     bench.life(bench.start(conf, board), 3)
     before = max(net.fcnts)
     bench.life(bench.start(conf, board), 3)
-    assert all([b > a for a, b in zip(net.fcnts, net.fcnts[1:])]), net.fcnts
+    assert net.fcnts == sorted(set(net.fcnts)), net.fcnts
     assert before < min(net.fcnts[3:]) <= 32
     assert len(net.committed) == 6 and len(net.copies) == 6, net.copies
 
@@ -252,8 +252,7 @@ def test_other_keys_begin_new_counters():
     assert node.counters.boots == 1
 
 
-def test_a_whole_day_of_a_large_sample_at_the_slowest_rate():
-    net, board, conf = fresh(radio={"dr": 0})
+def test_a_large_sample_is_split_between_groups():
     from suat_node import node as program
 
     readings = {("node", "battery"): 3.6, ("water", "volume"): 4000000000, ("water", "depth"): 1.5}

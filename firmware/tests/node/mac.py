@@ -1,7 +1,6 @@
 """MAC commands, ADR back-off and channels, clause by clause of TS001-1.0.4 (the sections in the names)."""
 
 import bench
-
 from suat_node.keep.counters import Counters
 from suat_node.mac import adr, commands, link
 from suat_node.mac.session import Session
@@ -99,7 +98,13 @@ def test_5_6_new_channel():
     assert all([link._channel(session, 3)[0] for _ in range(50)])
     obey(session, counters, request(4, 0))
     assert session.mask == 0b00111
-    for bad, answer in ((request(0, 866100000), 2), (request(16, 866100000), 2), (request(5, 900000000), 2), (request(5, 866100000, 5, 0), 1)):
+    refused = (
+        (request(0, 866100000), 2),
+        (request(16, 866100000), 2),
+        (request(5, 900000000), 2),
+        (request(5, 866100000, 5, 0), 1),
+    )
+    for bad, answer in refused:
         session.answers = b""
         obey(session, counters, bad)
         assert session.answers == bytes((7, answer)), bad

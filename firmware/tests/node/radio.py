@@ -1,9 +1,9 @@
-"""The SX1262 driver: what goes over SPI, by the data sheet (DS.SX1261-2.W.APP rev. 2.1), and what it does with faults."""
+"""The SX1262 driver: what goes over SPI, by the data sheet (DS.SX1261-2.W.APP rev. 2.1), and how it meets faults."""
+
+import time
 
 import bench
 import machine
-import time
-
 from suat_node import config
 from suat_node.radio.sx126x import RadioError, Sx126x
 
@@ -60,13 +60,15 @@ def test_send():
     assert sent(model, 0x8C) == [b"\x8c\x00\x08\x00\x1e\x01\x00"]  # preamble 8, explicit, 30 bytes, CRC on, IQ standard
     assert model.registers[0x0736] & 4 == 4  # 15.4
     assert model.registers[0x0889] & 4 == 4  # 15.1
-    assert sent(model, 0x95) == [b"\x95\x02\x02\x00\x01"] and sent(model, 0x8E) == [b"\x8e\x16\x04"]  # 14 dBm, table 13-21
+    # 14 dBm, table 13-21
+    assert sent(model, 0x95) == [b"\x95\x02\x02\x00\x01"] and sent(model, 0x8E) == [b"\x8e\x16\x04"]
 
 
 def test_power_steps():
     radio, model = made()
     radio.wake(865062500)
-    for dbm, pa, code in ((22, (4, 7), 22), (20, (3, 5), 22), (16, (2, 3), 21), (14, (2, 2), 22), (2, (2, 2), 10), (0, (2, 2), 8)):
+    table = ((22, (4, 7), 22), (20, (3, 5), 22), (16, (2, 3), 21), (14, (2, 2), 22), (2, (2, 2), 10), (0, (2, 2), 8))
+    for dbm, pa, code in table:
         model.log.clear()
         radio.send(b"x", 865062500, 7, 125000, dbm)
         assert sent(model, 0x95)[0][1:3] == bytes(pa), dbm
@@ -108,7 +110,7 @@ def test_an_empty_window_ends_by_the_symbol_timeout():
 
 
 def test_rf_switch_pins():
-    radio, model = made("xiao_s3_wio")
+    radio, _model = made("xiao_s3_wio")
     radio.wake(865062500)
     machine.writes.clear()
     radio.send(b"hello", 865062500, 9, 125000, 14)

@@ -1,10 +1,10 @@
 """Each sensor with the faults it really has: the right code, and never more than its own reading."""
 
+import time
+
 import bench
 import machine
 import onewire
-import time
-
 from suat_node import sensors as all_sensors
 from suat_node.keep import meter
 from suat_node.keep.counters import Counters
@@ -71,7 +71,7 @@ def test_ds18b20_values_of_the_data_sheet():
     # data sheet, table 1: temperature / data relationship
     board = bench.hardware()
     sensor = made({"kind": "ds18b20", "at": "water", "pin": 5})
-    table = ((0x07D0, 125.0), (0x0191, 25.0625), (0x0008, 0.5), (0, 0.0), (0xFFF8, -0.5), (0xFE6F, -25.0625), (0xFC90, -55.0))
+    table = ((0x07D0, 125.0), (0x0191, 25.0625), (8, 0.5), (0, 0.0), (0xFFF8, -0.5), (0xFE6F, -25.0625), (0xFC90, -55.0))
     for raw, celsius in table:
         onewire.pads = {5: [pad(raw)]}
         assert ds18b20.read(sensor, board) == {"temperature": celsius}
@@ -186,7 +186,7 @@ def test_ultrasonic_median_ghosts_and_faults():
     board = bench.hardware()
     sensor = made({"kind": "ultrasonic", "uart": 1, "tx": 4, "rx": 5, "samples": 5})
     good = frame(1500)
-    machine.lines = {1: echoes(good, frame(300), good, frame(1504), b"\x12\x34" + good)}  # a ghost; a stream joined late
+    machine.lines = {1: echoes(good, frame(300), good, frame(1504), b"\x12\x34" + good)}  # a ghost; a late start
     assert ultrasonic.read(sensor, board) == {"distance": 1.5}
     cases = (
         ((), 1),
@@ -285,8 +285,9 @@ def test_logger_line_damage_costs_only_what_follows():
     board = bench.hardware()
     sensor = made({"kind": "logger", "uart": 0, "tx": 0, "rx": 1, "rows": 10})
     good = [line(text) for _n, text in ROWS]
-    for bad in (good[1][:10] + b"9" + good[1][11:], b"ROW 1 3600\n", line("ROW x 1 a=b"), line("ROW 0 1 probe1.vwc=1"), b"\xff\xfe\n"):
-        machine.lines = {0: lambda request: good[0] + bad + good[2]}
+    flipped = good[1][:10] + b"9" + good[1][11:]
+    for bad in (flipped, b"ROW 1 3600\n", line("ROW x 1 a=b"), line("ROW 0 1 probe1.vwc=1"), b"\xff\xfe\n"):
+        machine.lines = {0: lambda request, bad=bad: good[0] + bad + good[2]}
         assert [row[0] for row in logger.rows(sensor, board, 0)] == [0], bad
     machine.lines = {}
     assert fault_rows(sensor, board) == 1
@@ -334,7 +335,6 @@ def test_a_driver_that_raises_anything_is_a_fault():
 def test_logger_rows_become_samples_once_each():
     import flash
     import network
-
     from suat_wire import payload
 
     flash.remove_tree(bench.FOLDER)

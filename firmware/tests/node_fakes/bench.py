@@ -2,14 +2,12 @@
 
 import binascii
 import sys
+import time
 
 import chip
 import machine
 import network
-import time
-
-from suat_node import config
-from suat_node import power
+from suat_node import config, power
 
 FOLDER = "/tmp/suat-node-test"
 

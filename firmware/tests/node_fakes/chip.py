@@ -122,7 +122,8 @@ class Chip:
         close = time.now_us + self.symbols * symbol_us(sf, 125000)
         for hz, frame_sf, after, phy in self.frames:
             at = self.end + after
-            if abs(hz - self.hz) < 100 and frame_sf == sf and time.now_us <= at and at + 5 * symbol_us(sf, 125000) <= close:
+            caught = time.now_us <= at and at + 5 * symbol_us(sf, 125000) <= close
+            if abs(hz - self.hz) < 100 and frame_sf == sf and caught:
                 self.heard = phy
                 self.flags, self.event_us = 2, at + time_on_air_us(sf, 125000, len(phy), False)
                 return

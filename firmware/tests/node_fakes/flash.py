@@ -1,6 +1,7 @@
 """Flash as a block device in memory that loses power at the n-th operation, clean or torn in the middle."""
 
 import os
+
 import vfs
 
 

@@ -1,7 +1,6 @@
 """A small network server for the node's own tests: one device, OTAA or ABP, and our acknowledgements."""
 
 import cryptolib
-
 from suat_wire import commands, lorawan, payload
 from suat_wire.aes import BoardAes
 from suat_wire.region import REGIONS

@@ -1,9 +1,8 @@
 """Runs the test functions of one file on MicroPython: `micropython runner.py FILE`; one JSON line each."""
 
+import io
 import json
 import sys
-
-import io
 
 module = __import__(sys.argv[1])
 only = sys.argv[2:]
