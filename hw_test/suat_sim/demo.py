@@ -27,7 +27,7 @@ from suat.store.rows import Move
 
 from suat_sim.air import AirSettings
 from suat_sim.environment import Pasture
-from suat_sim.fleet import Fleet
+from suat_sim.fleet import Fleet, GatewaySpec
 from suat_sim.node_process import NodeSpec
 from suat_sim.replay_station import replay_station
 from suat_sim.scenario import demo_station
@@ -38,6 +38,7 @@ Plain = dict[str, Any]
 PACE = Pace(housekeeping=3600.0, summary=900.0, decision=6 * 3600.0)
 # Open steppe and a mast: between free space (91 dB at 1 km) and the forest and town that the model's default is of.
 AIR = AirSettings(loss_db_km=110.0, exponent=2.6, shadow_db=4.0, loss=0.01)
+GATEWAY = GatewaySpec(keepalive_s=600.0)  # a forwarder calls every 10 s: most of all events, and they say nothing
 SETTLE_S = 120.0  # after the last day: what is on its way arrives, windows close
 JOIN_EUI = "0000000000000001"
 POWER_PIN, DE_PIN = 22, 7
@@ -80,6 +81,7 @@ class Demo:
             region=self.config.station.region,
             seed=seed,
             air=AIR,
+            gateways=(GATEWAY,),
         )
         for move in scenario["moves"]:
             at_us = round(datetime.fromisoformat(move["at"]).timestamp() * 1e6)
