@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from suat_wire.payload import pack
-
 from suat.quality.calibrate import NodeCalibration
 from suat.quality.clean import CHUNK, Cleaner
 from suat.records import Admitted, Batch, DeviceRecord, Flag, Probe, Row, SessionUpdate
 from suat.store.journal import Journal, JournalError
 from suat.store.reader import Reader
 from suat.store.rows import Derived
+from suat_wire.payload import pack
 
 START_US = 1_780_000_000_000_000
 MINUTE_US = 60_000_000
@@ -97,7 +96,7 @@ def in_order(folder: Path, rows: list[Row]) -> dict[int, bytes | None]:
 
 
 def values(reader: Reader, node: int, channel: str) -> list[float]:
-    return reader.series(node, "probe1", channel)[1].tolist()
+    return [float(value) for value in reader.series(node, "probe1", channel)[1]]
 
 
 def flags(reader: Reader, node: int, channel: str) -> list[Flag]:
@@ -228,7 +227,7 @@ def test_a_changed_configuration_is_noticed_at_the_start(tmp_path: Path) -> None
     made.calibration = {made.node: NodeCalibration({}, 2.5)}
     made.restart()
     made.cleaner.finish()
-    times, depth, found = made.reader.series(made.node, "water", "depth")
+    _, depth, found = made.reader.series(made.node, "water", "depth")
     assert depth.tolist() == [1.0] * 600 and not found.any()
     made.close()
 
