@@ -1,0 +1,228 @@
+"""The node as it is flashed, in the simulator: real interpreter, model of the SX1262, packet forwarder, lossy air.
+
+The network server here is small and shares only the wire format with the station: what is tested is the node.
+"""
+
+import base64
+import hashlib
+import json
+import math
+from typing import Any
+
+import pytest
+from suat_wire import commands, lorawan, payload
+from suat_wire.aes import Aes
+from suat_wire.region import REGIONS
+
+clock = pytest.importorskip("suat.clock")
+air = pytest.importorskip("suat_sim.air")
+fleet_module = pytest.importorskip("suat_sim.fleet")
+node_process = pytest.importorskip("suat_sim.node_process")
+
+REGION = REGIONS["IN865"]
+START_US = 1_767_225_600_000_000  # 2026-01-01
+DAY_S = 86400
+
+
+class World:
+    """A day that repeats: smooth courses of everything that a sensor can meet."""
+
+    def at(self, t: float) -> dict[str, float | None]:
+        swing = math.sin(2 * math.pi * t / DAY_S)
+        out: dict[str, float | None] = {
+            "node.battery": 3.7 + 0.2 * swing,
+            "node.air_temperature": 5 + 12 * swing,
+            "water.depth": 1.5 + 0.4 * swing,
+            "water.distance": 1.2 - 0.4 * swing,
+            "water.temperature": 8 + 3 * swing,
+            "water.volume": (t - START_US / 1e6) / 60,
+        }
+        for i in range(1, 5):
+            out[f"probe{i}.vwc"] = 0.2 + 0.02 * i + 0.05 * swing
+            out[f"probe{i}.temperature"] = 6 + i * swing
+            out[f"probe{i}.ec"] = 0.4 + 0.01 * i
+            out[f"probe{i}.count"] = 0.5 + 0.05 * swing
+        return out
+
+
+class Device:
+    def __init__(self, name: str) -> None:
+        digest = hashlib.sha256(name.encode()).digest()
+        self.dev_eui, self.app_key = digest[:8], digest[8:24]
+        self.dev_addr = int.from_bytes(digest[24:28], "big")
+        self.keys = (Aes(bytes(16)), Aes(bytes(16)))
+        self.nonces: list[int] = []
+        self.join_nonce = 0
+        self.fcnts: list[int] = []
+        self.fcnt_down = 0
+        self.held: dict[int, tuple[float, bytes]] = {}  # record -> (unix s, body)
+        self.copies = 0
+
+    def otaa(self) -> dict[str, str]:
+        return {"dev_eui": self.dev_eui.hex(), "join_eui": "00" * 8, "app_key": self.app_key.hex()}
+
+
+class Server:
+    """Joins, decrypts, acknowledges, answers DeviceTimeReq; in RX1 or, where `rx2`, in RX2."""
+
+    def __init__(self, fleet: Any, devices: list[Device], rx2: bool = False) -> None:
+        self.fleet = fleet
+        self.devices = devices
+        self.rx2 = rx2
+        fleet.attach(self.receive)
+
+    def receive(self, data: bytes, address: Any) -> None:
+        if data[3] == 0:
+            self.fleet.send(data[:3] + b"\x01", address)
+            for rxpk in json.loads(data[12:]).get("rxpk", []):
+                if rxpk.get("stat", 1) == 1:
+                    self.frame(base64.b64decode(rxpk["data"]), rxpk, address)
+        elif data[3] == 2:
+            self.fleet.send(data[:3] + b"\x04", address)
+
+    def frame(self, phy: bytes, rxpk: dict[str, Any], address: Any) -> None:
+        now_us = START_US + self.fleet.now_us()
+        if phy[0] >> 5 == lorawan.JOIN_REQUEST:
+            request = lorawan.parse_join_request(phy)
+            device = next(device for device in self.devices if device.dev_eui == request.dev_eui)
+            assert lorawan.join_request_mic_ok(Aes(device.app_key), phy)
+            assert request.dev_nonce not in device.nonces
+            device.nonces.append(request.dev_nonce)
+            device.join_nonce += 1
+            keys = lorawan.session_keys(Aes(device.app_key), device.join_nonce, 1, request.dev_nonce)
+            device.keys = (Aes(keys[0]), Aes(keys[1]))
+            device.fcnts, device.fcnt_down = [], 0
+            answer = lorawan.join_accept(Aes(device.app_key), device.join_nonce, 1, device.dev_addr, REGION.rx2_dr, 1)
+            self.answer(answer, rxpk, address, 5)
+            return
+        frame = lorawan.parse_data(phy)
+        device = next(device for device in self.devices if device.dev_addr == frame.dev_addr)
+        fcnt = lorawan.infer_fcnt(frame.fcnt16, device.fcnts[-1] + 1 if device.fcnts else 0)
+        assert lorawan.mic_ok(device.keys[0], frame, fcnt)
+        device.fcnts.append(fcnt)
+        data = lorawan.open_payload(*device.keys, frame, fcnt)
+        assert len(phy) <= REGION.max_payload[REGION.dr_from_datr(rxpk["datr"])] + 13
+        asked, samples = payload.split(data, frame.fport or 0, max(device.held, default=0))
+        for record, age, body in samples:
+            device.copies += 1
+            taken, kept = device.held.setdefault(record, (now_us / 1e6 - age, body))
+            assert kept == body and abs(taken - (now_us / 1e6 - age)) < 4, "one record, two samples"
+        fopts = b""
+        if any(cid == commands.DEVICE_TIME for cid, _ in commands.parse(frame.fopts, lorawan.UP)):
+            fopts = commands.device_time_ans(now_us)
+        if asked is None and not fopts:
+            return
+        ack = b"" if asked is None else payload.encode_ack(*payload.ack_of(asked, device.held))
+        port = None if asked is None else payload.PORT_ACK
+        down = lorawan.seal(*device.keys, lorawan.UNCONFIRMED_DOWN, device.dev_addr, device.fcnt_down, port, ack, fopts)
+        device.fcnt_down += 1
+        self.answer(down, rxpk, address, 1)
+
+    def answer(self, phy: bytes, rxpk: dict[str, Any], address: Any, delay_s: int) -> None:
+        if self.rx2:
+            hz, datr, delay_s = REGION.rx2_hz, REGION.datr(REGION.rx2_dr), delay_s + 1
+        else:
+            hz, datr = round(rxpk["freq"] * 1e6), rxpk["datr"]
+        txpk = {
+            "tmst": (rxpk["tmst"] + delay_s * 1_000_000) % 2**32,
+            "freq": hz / 1e6,
+            "rfch": 0,
+            "powe": 14,
+            "modu": "LORA",
+            "datr": datr,
+            "codr": "4/5",
+            "ipol": True,
+            "ncrc": True,
+            "size": len(phy),
+            "data": base64.b64encode(phy).decode(),
+        }
+        self.fleet.send(b"\x02\x12\x34\x03" + json.dumps({"txpk": txpk}).encode(), address)
+
+
+SOIL = [
+    {"kind": "rs485_soil", "at": "probe1", "uart": 1, "tx": 4, "rx": 5, "address": 1, "power": 2},
+    {"kind": "rs485_soil", "at": "probe2", "uart": 1, "tx": 4, "rx": 5, "address": 2, "power": 2},
+    {"kind": "capacitive", "at": "probe3", "adc": 7, "power": 2},
+    {"kind": "ds18b20", "at": "node", "pin": 6, "power": 2},
+    {"kind": "battery", "at": "node"},
+]
+WATER = [
+    {"kind": "pressure", "at": "water", "adc": 27, "power": 22},
+    {"kind": "ultrasonic", "at": "water", "uart": 1, "tx": 4, "rx": 5, "power": 22},
+    {"kind": "ds18b20", "at": "water", "pin": 6, "power": 22},
+    {"kind": "flow", "at": "water", "source": "pcf8583", "sda": 8, "scl": 9, "pulses_per_l": 1.0},
+    {"kind": "battery", "at": "node"},
+]
+
+
+def spec(device: Device, board: str, sensors: list[dict[str, Any]], **more: Any) -> Any:
+    config = {
+        "board": board,
+        "kind": "water" if sensors is WATER else "soil",
+        "interval_s": 900,
+        "otaa": device.otaa(),
+        "sensors": sensors,
+    }
+    return node_process.NodeSpec(device.dev_eui.hex(), config, World(), x_m=400.0, **more)
+
+
+def readings_of(device: Device) -> list[tuple[float, dict[tuple[str, str], float]]]:
+    return [(taken, payload.unpack(body)) for taken, body in device.held.values()]
+
+
+RESOLUTION = {
+    "vwc": 0.0011, "temperature": 0.11, "ec": 0.0011, "count": 0.002, "battery": 0.04, "air_temperature": 0.07,
+    "depth": 0.01, "distance": 0.0011, "volume": 1.1,
+}  # fmt: skip
+
+
+def check_values(device: Device) -> int:
+    """Every reading is what the world was like at its own time; how many there were."""
+    count = 0
+    for taken, readings in readings_of(device):
+        truth = World().at(taken)
+        for (group, field), value in readings.items():
+            if group == "health":
+                continue
+            want = truth[f"{group}.{field}"]
+            assert field != "fault" and want is not None, (group, field, value)
+            assert abs(value - want) <= RESOLUTION[field] + 0.003, (group, field, taken, value, want)
+            count += 1
+    return count
+
+
+@pytest.mark.parametrize(("board", "sensors", "rx2"), [
+    ("heltec_v3", SOIL, False), ("pico_waveshare", WATER, True), ("lilygo_t3s3", SOIL, True), ("xiao_s3_wio", SOIL, False),
+])  # fmt: skip
+def test_a_day_of_each_board(board: str, sensors: list[dict[str, Any]], rx2: bool) -> None:
+    device = Device(board)
+    with fleet_module.Fleet(
+        clock.VirtualScheduler(START_US), [spec(device, board, sensors, ppm=20)], seed=3, air=air.AirSettings(loss=0.1)
+    ) as fleet:
+        Server(fleet, [device], rx2)
+        fleet.run(DAY_S + 60)
+        assert fleet.incidents == []
+    assert len(device.nonces) <= 8
+    newest = max(device.held)
+    assert newest >= 95
+    missing = [record for record in range(newest - 4) if record not in device.held]
+    assert missing == []
+    assert device.copies < 1.2 * len(device.held)
+    assert check_values(device) > 95 * (len(sensors) - 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("board", ["heltec_v3", "pico_waveshare"])
+def test_power_cuts_repeat_nothing(board: str) -> None:
+    """Forty cuts in two days, at odd moments; the server asserts that no nonce, counter or record means two things."""
+    device = Device("cuts" + board)
+    cuts = tuple((int(i * 4320 * 1e6 + (i * 7919 % 1200) * 1e6 + 137), 30_000_000) for i in range(1, 40))
+    sensors = SOIL if board == "heltec_v3" else WATER
+    with fleet_module.Fleet(
+        clock.VirtualScheduler(START_US), [spec(device, board, sensors, power_cuts=cuts)], seed=5
+    ) as fleet:
+        Server(fleet, [device])
+        fleet.run(2 * DAY_S)
+        assert {incident.kind for incident in fleet.incidents} <= {"power"}
+    assert len(set(device.fcnts)) == len(device.fcnts)
+    assert len(device.held) > 150
