@@ -13,7 +13,8 @@ from suat.config import Config, HerdTable, PaddockTable, WaterPointTable
 from suat.pasture import alerts, case, ranking, rules
 from suat.pasture.drinking import water_per_head_l
 from suat.pasture.model import Node, Snapshot
-from suat.pasture.snapshot import Readings, take
+from suat.pasture.probes import Readings
+from suat.pasture.snapshot import take
 from suat.pasture.wording import alert_sentence, reason_sentence
 
 Json = dict[str, Any]

@@ -29,7 +29,7 @@ from suat import __version__
 from suat.config import Config
 from suat.errors import SuatError
 from suat.locales import LANGUAGES, text
-from suat.pasture.snapshot import Readings
+from suat.pasture.probes import Readings
 from suat.pasture.status import station_status
 from suat.show import exposition
 from suat.show.board import cards, language

@@ -11,7 +11,7 @@ import uvicorn
 
 from suat.config import Config, host_port
 from suat.errors import SuatError
-from suat.pasture.snapshot import Readings
+from suat.pasture.probes import Readings
 from suat.show.app import create_app
 
 MAX_CONNECTIONS = 32
