@@ -4,7 +4,9 @@ Built from the same `suat_node.boards` table and the same configuration as the n
 it against the rules goes to the host as a fault of the run.
 """
 
+import io
 import struct
+import sys
 
 from suat_sim import link
 from suat_sim.clock import NEVER, Clock
@@ -43,6 +45,7 @@ class Board:
         self.out = bytearray()
         self.wiring = wiring
         self.chip_name = wiring.CHIP
+        self.nss, self.reset, self.busy, self.dio1 = wiring.NSS, wiring.RESET, wiring.BUSY, wiring.DIO1
         self.esp32 = wiring.CHIP.startswith("esp32")
         self.clock = Clock(setup["now"], setup["ppm"], setup["ticks_offset"])
         self.clock.power_cut_at = setup["power_cut"] or NEVER
@@ -59,7 +62,7 @@ class Board:
         self.values: dict[str, float | None] = {}
         self.values_at = -NEVER
         self.prefetched = -1
-        self.promised = 0
+        self.promise_from = 0
         self.levels: dict[int, int] = {}
         self.held: dict[int, int] = {}
         self.interrupts: dict[int, tuple[Any, Any, int]] = {}
@@ -107,32 +110,36 @@ class Board:
         pin = sensor.get("power")
         return pin is None or self.levels.get(pin) == sensor.get("power_level", 1)
 
+    def pin_value(self, number: int, level: "int | None") -> "int | None":
+        """As Pin.value."""
+        if level is None:
+            return self.pin_read(number)
+        self.pin_written(number, level)
+        return None
+
     def pin_written(self, number: int, level: int) -> None:
         """An output changed."""
         level = 1 if level else 0
-        held = self.held.get(number)
-        if held is not None:
-            level = held
+        if number in self.held:
+            level = self.held[number]
         self.levels[number] = level
         clock = self.clock
-        clock.spend(1)
-        wiring = self.wiring
-        if number == wiring.NSS:
+        clock.now += 1
+        if number == self.nss:
             self.radio.nss(clock.now, level)
-        elif number == wiring.RESET:
+        elif number == self.reset:
             self.radio.reset(clock.now, level)
 
     def pin_read(self, number: int) -> int:
         """The level at a pin; reading it takes a microsecond."""
         clock = self.clock
-        clock.spend(1)
-        wiring = self.wiring
-        if number == wiring.BUSY:
+        clock.now += 1
+        if number == self.busy:
             return self.radio.busy(clock.now)
-        if number == wiring.DIO1:
+        if number == self.dio1:
             return self.radio.dio1(clock.now)
         if number in self.meters:
-            return self.meters[number].level()
+            return self.guard(self.meters[number].level)  # type: ignore[no-any-return]
         return self.levels.get(number, 1)
 
     # -- interrupts -----------------------------------------------------------------------------------------------
@@ -143,18 +150,18 @@ class Board:
             self.interrupts.pop(number, None)
             return
         self.interrupts[number] = (handler, pin, trigger)
-        if number == self.wiring.DIO1:
+        if number == self.dio1:
             self._radio_event(self.radio.event_at)
         elif number in self.meters:
             self.counted = self.meters[number].pulses()
             self._watch_pulses(number)
 
     def _radio_event(self, at: int) -> None:
-        if at < NEVER and self.wiring.DIO1 in self.interrupts:
+        if at < NEVER and self.dio1 in self.interrupts:
             self.clock.call_at(max(at, self.clock.now), self._radio_interrupt)
 
     def _radio_interrupt(self) -> None:
-        entry = self.interrupts.get(self.wiring.DIO1)
+        entry = self.interrupts.get(self.dio1)
         if entry is not None and self.radio.dio1(self.clock.now):
             self.woken = True
             entry[0](entry[1])
@@ -177,8 +184,8 @@ class Board:
     def sleep(self, us: int, light: bool = False) -> None:
         """Let the node's `us` pass; in light sleep an interrupt ends it early."""
         clock = self.clock
-        until = clock.now + clock.true_us(us)
-        if us >= PROMISE_US:
+        until = clock.now + us - us * clock.ppm // 1000000
+        if until >= self.promise_from and us >= PROMISE_US:
             self.promise(until)
         if until < clock.limit:
             clock.now = until
@@ -191,9 +198,7 @@ class Board:
     def promise(self, until: int, probe: bool = False) -> None:
         """Tell the host that no frame comes before `until`; with `probe`, ask for the sensors' values of then."""
         until = min(until, self.clock.limit)
-        if until - self.promised < PROMISE_STEP_US and not probe:
-            return
-        self.promised = until
+        self.promise_from = until + PROMISE_STEP_US
         self.send("S" if probe else "s", struct.pack("<Q", until))
         self.flush()
         if probe:
@@ -214,6 +219,8 @@ class Board:
 
     def restart(self, cause: str) -> None:
         """Start the program again in this process: everything in memory but RTC memory is gone."""
+        if cause == "reset":
+            self.send("Z", struct.pack("<Q", self.clock.now))
         self.cause = cause
         clock = self.clock
         clock.watchdog_at = NEVER
@@ -244,6 +251,20 @@ class Board:
     def power_cut(self) -> None:
         """The supply is gone in the middle of whatever the program did."""
         self.stop(link.OFF_POWER)
+
+    def guard(self, call: "Any", *arguments: "Any") -> "Any":
+        """Call a simulated device; its own faults must not reach the driver, which would take them for the sensor's."""
+        try:
+            return call(*arguments)
+        except Exception as error:
+            self.report(b"B", error)
+            return self.stop(link.OFF_DEAD)
+
+    def report(self, kind: bytes, error: "BaseException | str") -> None:
+        """Tell the host of an exception."""
+        text = error if isinstance(error, str) else traceback_of(error)
+        self.send(kind.decode(), struct.pack("<Q", self.clock.now) + text.encode()[:4000])
+        self.flush()
 
     def stop(self, why: int) -> None:
         """Tell the host and stand still: it ends this process, so that nothing of the program runs any more."""
@@ -320,6 +341,13 @@ class Board:
         end, kind, rssi, snr, size = struct.unpack(link.HEARD_FORMAT, self.stream.read(link.HEARD_SIZE))
         payload = bytes(self.stream.read(size)) if size else b""
         return end, kind, payload, rssi / 10, snr / 10
+
+
+def traceback_of(error: BaseException) -> str:
+    """An exception's lines."""
+    text = io.StringIO()
+    sys.print_exception(error, text)  # type: ignore[attr-defined]
+    return text.getvalue()
 
 
 current: "Any" = None

@@ -8,12 +8,11 @@ import gc
 import json
 import os
 import random
-import struct
 import sys
 
 import vfs
 
-from suat_sim import board, flash, modules
+from suat_sim import board, flash, link, modules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,31 +54,16 @@ def run(hardware: "Any", main: str) -> None:
         text = "main.py came to its end"
     except board.Restart:
         return
-    except (Exception, KeyboardInterrupt) as error:
-        text = Text()
-        sys.print_exception(error, text)
-        text = text.text
+    except Exception as error:
+        text = board.traceback_of(error)
     except SystemExit:
         text = "main.py left by SystemExit"
-    hardware.send("E", struct.pack("<Q", hardware.clock.now) + text.encode())
-    hardware.flush()
+    hardware.report(b"E", text)
     try:  # a board now waits at its prompt, where only the watchdog can save it
         hardware.sleep(END_OF_REPL_US)
     except board.Restart:
         return
-    hardware.stop(0)
-
-
-class Text:
-    """A stream that keeps what is printed into it."""
-
-    def __init__(self) -> None:
-        self.text = ""
-
-    def write(self, data: "bytes | str") -> int:
-        """Append."""
-        self.text += data if isinstance(data, str) else data.decode()
-        return len(data)
+    hardware.stop(link.OFF_DEAD)
 
 
 start(sys.argv[1])

@@ -21,6 +21,7 @@ class Clock:
         self.offset = ticks_offset_us
         self.booted = now
         self.limit = NEVER  # the first instant at which anything below is due
+        self.other_limit = NEVER  # ... but for the watchdog
         self.watchdog_at = NEVER
         self.watchdog_us = 0
         self.power_cut_at = NEVER
@@ -72,7 +73,8 @@ class Clock:
     def schedule(self) -> None:
         """Find anew what is due first."""
         first = self.events[0][0] if self.events else NEVER
-        self.limit = min(self.watchdog_at, self.power_cut_at, first)
+        self.other_limit = min(self.power_cut_at, first)
+        self.limit = min(self.watchdog_at, self.other_limit)
 
     def call_at(self, t: int, call: "Callable[[], None]") -> None:
         """Run `call` when true time reaches `t`."""
@@ -85,11 +87,15 @@ class Clock:
         self.schedule()
 
     def arm_watchdog(self, us: int) -> None:
-        """Start or feed the watchdog; 0 only feeds it."""
-        if us:
-            self.watchdog_us = us
-        self.watchdog_at = self.now + self.true_us(self.watchdog_us)
-        self.schedule()
+        """Start the watchdog with a time of the node's own microseconds."""
+        self.watchdog_us = self.true_us(us)
+        self.feed()
+
+    def feed(self) -> None:
+        """Not yet."""
+        at = self.now + self.watchdog_us
+        self.watchdog_at = at
+        self.limit = at if at < self.other_limit else self.other_limit
 
 
 def _nothing() -> None:

@@ -24,6 +24,10 @@ from suat_sim.air import Air, AirSettings, Ear, Frame, Window
 from suat_sim.forwarder import Forwarder
 from suat_sim.node_process import FOREVER, Incident, NodeProcess, NodeSpec
 
+# What can happen to a node. Bad: a rule of the hardware was broken, the program raised or ended, its process left, the
+# chip locked up, the simulator itself is at fault. Not bad in themselves: a reset by watchdog, power or the program.
+BAD = ("fault", "crash", "dead", "locked", "simulator")
+KINDS = (*BAD, "watchdog", "power", "reset")
 HUNG_S = 60.0  # a node that says nothing for so long runs in a circle in which no time passes
 # The order of events of one instant.
 _UP_ENDS, _UP_BEGINS, _DOWN_BEGINS, _OPENS, _CLOSES = range(5)
@@ -241,7 +245,7 @@ class Fleet:
 
     def _incident(self, incident: Incident) -> None:
         self.incidents.append(incident)
-        if self.strict and incident.kind in ("fault", "crash", "dead", "locked"):
+        if self.strict and incident.kind in BAD:
             raise FleetError(str(incident))
 
     # -- the end --------------------------------------------------------------------------------------------------

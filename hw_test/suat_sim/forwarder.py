@@ -201,8 +201,16 @@ class UdpForwarder:
         data = self.socket.recv(65536)
         return data[3], struct.unpack(">H", data[1:3])[0], data[4:]
 
-    def push(self, payload: bytes, *, tmst: int = 0, freq_mhz: float = 865.0625, datr: str = "SF9BW125",
-             rssi: float = -90.0, snr: float = 7.0) -> None:
+    def push(
+        self,
+        payload: bytes,
+        *,
+        tmst: int = 0,
+        freq_mhz: float = 865.0625,
+        datr: str = "SF9BW125",
+        rssi: float = -90.0,
+        snr: float = 7.0,
+    ) -> None:
         """Deliver a frame and wait for the PUSH_ACK; TimeoutError without one."""
         packet = {
             "tmst": tmst, "chan": 0, "rfch": 0, "freq": freq_mhz, "stat": 1, "modu": "LORA", "datr": datr,

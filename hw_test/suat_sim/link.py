@@ -11,6 +11,8 @@ A message is `kind(1) length(2) body`, little-endian; times are microseconds of 
     S  asleep until; probes the environment for then               as P
     F  a rule of the hardware was broken (text)                    none
     E  the program ended or raised (text)                          none
+    B  the simulator itself is broken (text)                       none
+    Z  the program asked for a reset                               none
     X  the processor stops: watchdog or power cut                  none; the host ends the process and starts it again
 """
 
@@ -26,4 +28,4 @@ STOP_FORMAT = "<QBQ"  # time, why, what the real-time clock shows; RTC memory fo
 STOP_SIZE = 17
 
 # Why a processor stopped.
-OFF_POWER, OFF_WATCHDOG, OFF_LOCKED = 1, 2, 3
+OFF_DEAD, OFF_POWER, OFF_WATCHDOG, OFF_LOCKED = range(4)

@@ -50,6 +50,7 @@ class NodeSpec:
     ticks_offset_us: int = 0  # what its tick counter shows at the start: near 2**30 ms it soon wraps
     boot_us: int = 250_000
     main: str = "suat_node.main"
+    programs: tuple[str, ...] = ()  # more source files for the top of its ROM
     fresh_every: int = 32  # modules are imported anew in every n-th life, else put back as they were (see modules.py)
     heap: str = "2M"
     files: dict[str, bytes] = field(default_factory=dict)  # more files on its flash
@@ -61,7 +62,7 @@ class Incident:
 
     node: str
     at_us: int
-    kind: str  # fault | crash | watchdog | power | locked | dead
+    kind: str  # one of KINDS in fleet.py
     text: str
 
     def __str__(self) -> str:
@@ -102,6 +103,7 @@ class NodeProcess:
         self.waiting = False  # for the verdict of its receiver
         self.alive = False
         self.lives = 0
+        self.log_read = 0
         self.messages = 0
         self.process: subprocess.Popen[bytes] | None = None
         self.socket: socket.socket | None = None
@@ -120,7 +122,7 @@ class NodeProcess:
         ours, theirs = socket.socketpair()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         next_cut = next((at for at, _ in sorted(self.spec.power_cuts) if at > now_us), 0)
-        firmware = rom.build()
+        firmware = rom.build(self.spec.programs)
         setup = {
             "fd": theirs.fileno(),
             "rom": str(firmware),
@@ -174,10 +176,11 @@ class NodeProcess:
             self.socket.close()
             self.socket = None
 
-    def log(self) -> str:
-        """The end of what the node printed."""
+    def log(self, start: int | None = None) -> str:
+        """What the node printed from byte `start` on; by default the end of it."""
         path = self.folder / "log"
-        return path.read_text(errors="replace")[-4000:] if path.exists() else ""
+        data = path.read_bytes() if path.exists() else b""
+        return (data[-4000:] if start is None else data[start:]).decode(errors="replace")
 
     # -- messages -------------------------------------------------------------------------------------------------
 
@@ -256,6 +259,18 @@ class NodeProcess:
         at_us = _TIME.unpack_from(data, body)[0]
         self.on_incident(Incident(self.spec.name, at_us, "crash", data[body + 8 : end].decode()))
 
+    def _broken(self, data: bytes, body: int, end: int) -> None:
+        at_us = _TIME.unpack_from(data, body)[0]
+        self.on_incident(Incident(self.spec.name, at_us, "simulator", data[body + 8 : end].decode()))
+
+    def _resets(self, data: bytes, body: int, end: int) -> None:
+        """A reset that the program asked for; when it printed a traceback before, that is a crash."""
+        at_us = _TIME.unpack_from(data, body)[0]
+        printed = self.log(self.log_read)
+        self.log_read += len(printed.encode())
+        crashed = "Traceback" in printed
+        self.on_incident(Incident(self.spec.name, at_us, "crash" if crashed else "reset", printed.strip()))
+
     def _stopped(self, data: bytes, body: int, end: int) -> None:
         at_us, why, rtc_us = _STOP.unpack_from(data, body)
         rtc = data[body + _STOP.size : end]
@@ -290,5 +305,7 @@ _MESSAGES: dict[int, Callable[[NodeProcess, bytes, int, int], None]] = {
     ord("S"): NodeProcess._sleeps_and_probes,
     ord("F"): NodeProcess._fault,
     ord("E"): NodeProcess._ended,
+    ord("B"): NodeProcess._broken,
+    ord("Z"): NodeProcess._resets,
     ord("X"): NodeProcess._stopped,
 }

@@ -26,6 +26,8 @@ SIM_FILES = (
     "sx1262_tables",
 )
 HOST_ONLY = ("aes_host.py",)
+
+
 class RomError(RuntimeError):
     """The firmware cannot be compiled, or there is no MicroPython."""
 

@@ -175,13 +175,12 @@ class Sx1262(Settings):
             self.selected = True
         self.waking = True
 
-    def transfer(self, t: int, data: "bytes | bytearray | memoryview") -> bytearray:
-        """Clock bytes in and out; `t` is when the first one starts."""
-        count = len(data)
+    def write(self, t: int, data: "bytes | bytearray | memoryview") -> None:
+        """Clock bytes in, nobody reads what comes out; `t` is when the first one starts."""
         if not self.selected:
-            return bytearray(count)
-        begun = len(self.command)
-        if begun == 0 and count:
+            return
+        command = self.command
+        if not command and data:
             if t < self.busy_until:
                 # The vendor's own drivers wake the chip with a GetStatus that it does not read.
                 if not (self.waking and data[0] == 0xC0):
@@ -190,8 +189,14 @@ class Sx1262(Settings):
                 self.ignored = True
             elif t >= self.event_at or self.listening_since >= 0:
                 self._update(t)
-        self.command.extend(data)
-        if self.ignored:
+        command.extend(data)
+
+    def transfer(self, t: int, data: "bytes | bytearray | memoryview") -> bytearray:
+        """Clock bytes in and out; `t` is when the first one starts."""
+        count = len(data)
+        begun = len(self.command)
+        self.write(t, data)
+        if self.ignored or not self.selected:
             return bytearray(count)
         out = bytearray(bytes((self.mode << 4 | self.command_status << 1,)) * count)
         first = READ_FROM.get(self.command[0])

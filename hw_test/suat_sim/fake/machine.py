@@ -68,6 +68,23 @@ def enable_irq(state: int) -> None:
     """The counterpart."""
 
 
+def _nss(level: "int | None" = None) -> "int | None":
+    if level is None or _b.held:
+        return _b.pin_value(_b.nss, level)
+    _clock.now = now = _clock.now + 1
+    _b.levels[_b.nss] = level
+    _b.radio.nss(now, level)
+    return None
+
+
+def _busy(level: "int | None" = None) -> int:
+    _clock.now = now = _clock.now + 1
+    return _b.radio.busy(now)
+
+
+_SPECIAL = {_b.nss: _nss, _b.busy: _busy}
+
+
 class Pin:
     """A GPIO. Inputs show what the board connects there."""
 
@@ -77,10 +94,19 @@ class Pin:
     WAKE_LOW, WAKE_HIGH = 4, 5
 
     def __init__(
-        self, number: "int | Pin", mode: int = -1, pull: "int | None" = -1, *, value: "int | None" = None, hold: "bool | None" = None
+        self,
+        number: "int | Pin",
+        mode: int = -1,
+        pull: "int | None" = -1,
+        *,
+        value: "int | None" = None,
+        hold: "bool | None" = None,
     ) -> None:
         self.number: int = number.number if isinstance(number, Pin) else number
         self.init(mode, pull, value=value, hold=hold)
+        special = _SPECIAL.get(self.number)
+        if special is not None:  # the radio's lines are moved more often than all others together
+            self.value = special
 
     def init(
         self, mode: int = -1, pull: "int | None" = -1, *, value: "int | None" = None, hold: "bool | None" = None
@@ -97,25 +123,28 @@ class Pin:
 
     def value(self, level: "int | None" = None) -> "int | None":
         """Read or write."""
-        if level is None:
-            return _b.pin_read(self.number)
-        _b.pin_written(self.number, level)
-        return None
+        return _b.pin_value(self.number, level)
 
-    __call__ = value
+    def __call__(self, level: "int | None" = None) -> "int | None":
+        return self.value(level)
 
     def on(self) -> None:
         """High."""
-        _b.pin_written(self.number, 1)
+        self.value(1)
 
     def off(self) -> None:
         """Low."""
-        _b.pin_written(self.number, 0)
+        self.value(0)
 
     high, low = on, off
 
     def irq(
-        self, handler: "Callable[[Pin], None] | None" = None, trigger: int = 3, *, wake: "int | None" = None, hard: bool = False
+        self,
+        handler: "Callable[[Pin], None] | None" = None,
+        trigger: int = 3,
+        *,
+        wake: "int | None" = None,
+        hard: bool = False,
     ) -> "Pin":
         """Call `handler(pin)` at an edge."""
         _b.interrupt(self, self.number, handler, trigger)
@@ -142,12 +171,14 @@ class SPI:
 
     def _transfer(self, data: "bytes | bytearray | memoryview") -> bytearray:
         answer = bytearray(len(data)) if self.radio is None else self.radio.transfer(_clock.now, data)
-        _clock.spend(3 + len(data) * self.byte_ns // 1000)
+        _clock.now += 3 + len(data) * self.byte_ns // 1000
         return answer
 
     def write(self, data: "bytes | bytearray | memoryview") -> None:
         """Send."""
-        self._transfer(data)
+        if self.radio is not None:
+            self.radio.write(_clock.now, data)
+        _clock.now += 3 + len(data) * self.byte_ns // 1000
 
     def read(self, count: int, write: int = 0) -> bytes:
         """Receive."""
@@ -185,7 +216,7 @@ class UART:
         """Send; returns at once on the boards, but the line is busy until the last bit."""
         _clock.spend(len(data) * self.char_us)
         for device in self.devices:
-            delay, answer = device.heard(bytes(data))
+            delay, answer = _b.guard(device.heard, bytes(data))
             at = _clock.now + delay
             for byte in answer:
                 at += self.char_us
@@ -272,7 +303,7 @@ class ADC:
 
     def _raw(self) -> int:
         _clock.spend(40)
-        volts = 0.0 if self.source is None else self.source.volts()
+        volts = 0.0 if self.source is None else _b.guard(self.source.volts)
         return max(0, min(4095, int(volts / self.full * 4095 + 0.5)))
 
     def read_u16(self) -> int:
@@ -305,11 +336,11 @@ class I2C:
 
     def readfrom_mem(self, address: int, register: int, count: int) -> bytes:
         """Read registers."""
-        return self._at(address).read_mem(register, count)
+        return _b.guard(self._at(address).read_mem, register, count)  # type: ignore[no-any-return]
 
     def writeto_mem(self, address: int, register: int, data: bytes) -> None:
         """Write registers."""
-        self._at(address).write_mem(register, bytes(data))
+        _b.guard(self._at(address).write_mem, register, bytes(data))
 
 
 SoftI2C = I2C
@@ -337,7 +368,4 @@ class WDT:
         if timeout < 1 or (not _b.esp32 and timeout > _WDT_MAX_MS):
             raise ValueError("WDT timeout %d" % timeout)
         _clock.arm_watchdog(timeout * 1000)
-
-    def feed(self) -> None:
-        """Not yet."""
-        _clock.arm_watchdog(0)
+        self.feed = _clock.feed  # it is called very often

@@ -28,7 +28,7 @@ class OneWire:
     def reset(self, required: bool = False) -> bool:
         """Reset pulse; whether a presence pulse came."""
         _board.current.clock.spend(960)
-        found = self.device is not None and self.device.present()
+        found = self.device is not None and _board.current.guard(self.device.present)
         if required and not found:
             raise OneWireError
         return found
@@ -37,12 +37,12 @@ class OneWire:
         """Send one byte."""
         _board.current.clock.spend(8 * _BIT_US)
         if self.device is not None:
-            self.device.write(value)
+            _board.current.guard(self.device.write, value)
 
     def readbyte(self) -> int:
         """Read one byte; ones when nobody drives the wire."""
         _board.current.clock.spend(8 * _BIT_US)
-        return 0xFF if self.device is None else self.device.read()
+        return 0xFF if self.device is None else _board.current.guard(self.device.read)
 
     def write(self, data: bytes) -> None:
         """Send bytes."""
