@@ -46,12 +46,17 @@ def options(debug: bool = typer.Option(False, "--debug", help="Show the tracebac
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command and leave with its exit status; an error is one line a fault on standard error."""
-    sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
+    run_app(app, arguments)
 
 
-def _run(arguments: list[str]) -> int:
+def run_app(commands: typer.Typer, arguments: list[str] | None = None) -> None:
+    """Run one of a set of commands and leave with its exit status."""
+    sys.exit(_run(commands, sys.argv[1:] if arguments is None else arguments))
+
+
+def _run(commands: typer.Typer, arguments: list[str]) -> int:
     try:
-        status = app(arguments, standalone_mode=False)
+        status = commands(arguments, standalone_mode=False)
         return status if isinstance(status, int) else 0
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "suat"

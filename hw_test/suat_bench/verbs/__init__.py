@@ -1,0 +1,1 @@
+"""What the bench can do, one file a verb."""
