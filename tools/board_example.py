@@ -29,11 +29,12 @@ PADDOCKS = (
     ("saz", "Саз", "Саз (низина)", "Saz bottomland", 60, "summer", "clay_loam", 900, date(2026, 6, 18)),
     ("qyrqa", "Қырқа", "Кырка", "Qyrqa ridge", 140, "spring_autumn", "sandy_loam", 300, date(2026, 5, 2)),
     ("auyl", "Ауыл маңы", "Присельский участок", "Village side", 45, "near_village", "loam", 350, date(2026, 6, 25)),
+    ("shili", "Шилі", "Шили", "Shili", 80, "summer", "loam", 500, date(2026, 5, 20)),
     ("tau", "Тау бөктері", "Предгорье", "Foothill", 200, "spring_autumn", "loam", 0, None),
 )
 POINTS = (
     # id, kk, ru, en, paddocks, km, L, m
-    ("bulaq-su", "Бұлақ", "Родник Булак", "Bulaq spring", ["asy-1", "asy-2", "bulaq"], 1.2, 25000, 2.0),
+    ("bulaq-su", "Бұлақ", "Родник Булак", "Bulaq spring", ["asy-1", "asy-2", "bulaq", "shili"], 1.2, 25000, 2.0),
     ("qudyq", "Қырқа құдығы", "Колодец Кырка", "Qyrqa well", ["qyrqa", "saz"], 1.8, 20000, 1.6),
     ("auyl-su", "Ауыл науасы", "Сельская поилка", "Village trough", ["auyl"], 0.6, 5000, 1.0),
     ("tau-su", "Тау бөгеті", "Горный пруд", "Foothill pond", ["tau"], 2.4, 40000, 2.5),
@@ -101,6 +102,7 @@ def snapshot() -> Snapshot:
             "bulaq": _soil("silt_loam", 0.45, 0.60, 4, 21),
             "saz": _soil("clay_loam", 1.10, 1.05, 12, 60),
             "qyrqa": _soil("sandy_loam", 0.06, 0.12, 3, 60),
+            "shili": _soil("loam", 0.38, 0.52, 17, 60),
             "auyl": _soil("loam", 0.42, 0.52, 11),
             "tau": Soil((Layer(10.0, 0.22, AT_US - 31 * HOUR_US), Layer(30.0, 0.24, AT_US - 31 * HOUR_US))),
         },
@@ -112,6 +114,7 @@ def snapshot() -> Snapshot:
         },
         stays=(
             Stay("otar-1", "saz", AT_US - 110 * DAY_US, AT_US - 95 * DAY_US),
+            Stay("otar-1", "shili", AT_US - 130 * DAY_US, AT_US - 110 * DAY_US),
             Stay("otar-1", "asy-2", AT_US - 95 * DAY_US, AT_US - 60 * DAY_US),
             Stay("otar-1", "qyrqa", AT_US - 60 * DAY_US, AT_US - 47 * DAY_US),
             Stay("otar-1", "bulaq", AT_US - 47 * DAY_US, AT_US - 21 * DAY_US),
@@ -126,6 +129,7 @@ def snapshot() -> Snapshot:
             _node("topyraq-5", "qyrqa", None, 3, 3.95, -97),
             _node("topyraq-6", "auyl", None, 11, 3.97, -71),
             _node("topyraq-7", "tau", None, 31 * 60, 3.35, -118),
+            _node("topyraq-8", "shili", None, 17, 3.90, -95),
             _node("su-1", None, "bulaq-su", 8, 3.98, -84),
             _node("su-2", None, "qudyq", 15, 3.91, -99),
             _node("su-3", None, "auyl-su", 6, 3.99, -69),
