@@ -6,8 +6,8 @@ import os
 import sys
 import traceback
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from suat.commands import demo, device, doctor, herd, look, recompute, station
 from suat.errors import SuatError
@@ -58,14 +58,17 @@ def _run(commands: typer.Typer, arguments: list[str]) -> int:
     try:
         status = commands(arguments, standalone_mode=False)
         return status if isinstance(status, int) else 0
-    except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx else "suat"
-        return _fail(f"{command}: {error.format_message().rstrip('.')}; see {command} --help", 2)
+    except TyperException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else commands.info.name
+        if type(error).__name__ == "NoArgsIsHelpError":
+            return _fail(error.format_message(), error.exit_code)
+        return _fail(f"{command}: {error.format_message().rstrip('.')}; see {command} --help", error.exit_code)
     except SuatError as error:
         return _fail(str(error), error.exit_status)
-    except click.exceptions.Exit as stop:
+    except typer.Exit as stop:
         return stop.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         return _fail("stopped", 1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

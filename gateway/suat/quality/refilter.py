@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from suat.config import Config, did_you_mean
 from suat.errors import UsageError
@@ -29,7 +29,7 @@ def refilter(
         windows = Windows(journal, reader, config.station.zone)
         windows.start()
 
-        def on_change(registration: int, times_us: list[int], seq: int) -> None:
+        def on_change(registration: int, times_us: Sequence[int], seq: int) -> None:
             nonlocal changed
             changed += len(times_us)
             windows.touch(registration, times_us, seq)
