@@ -75,6 +75,7 @@ def test_good_soil_water_grass_and_rest_give_graze():
     assert entry["for_herd"] == "h1"
     assert entry["grazing_days"] == 32.3
     assert entry["rest_days_left"] == 0
+    assert entry["available_mm"] == 48.0  # 0.6 of 1000 (0.31 - 0.15) x 0.5 m
     # F 1, R 1, W min(1, 39500/(600 x 5.167)/4), M 1, D 1 - 1.2/3
     assert entry["score"] == pytest.approx(100 * (0.35 + 0.20 + 0.20 + 0.15 + 0.10 * 0.6), abs=0.1)
 
@@ -128,6 +129,28 @@ def test_no_data_of_the_water(water, detail):
 def test_a_river_in_reach_needs_no_water_reading():
     assert paddock(snapshot(water=Water()), config(alternative="river"))["status"] == "graze"
     assert paddock(snapshot(water=Water()), config(point_alternative="river"))["status"] == "graze"
+
+
+def test_a_paddock_with_nothing_but_snow_has_no_water_known_in_summer():
+    content = config(alternative="snow").model_dump(mode="json", exclude_none=True)
+    content["water_point"] = []
+    entry = paddock(snapshot(), parse(content))
+    assert codes(entry)[0] == ("no_data", "water_none")
+    content["paddock"][0]["alternative"] = "river"
+    entry = paddock(snapshot(), parse(content))
+    assert (entry["status"], entry["grazing_days"], entry["water_days"]) == ("graze", 32.3, None)
+    assert (entry["parts"]["water"], entry["parts"]["distance"]) == (1.0, 0.0)
+
+
+def test_one_point_with_water_is_enough():
+    content = config().model_dump(mode="json", exclude_none=True)
+    content["water_point"].append({**content["water_point"][0], "id": "w2", "distance_km": {"p1": 2.4}})
+    empty = Water(0.0, AT, empty_since_us=AT - hours(9))
+    both = replace(snapshot(), waters={"w1": empty, "w2": Water(0.8, AT)})
+    entry = paddock(both, parse(content))
+    assert entry["status"] == "graze"
+    silent = replace(snapshot(), waters={"w1": empty, "w2": Water(0.8, AT - hours(9))})
+    assert paddock(silent, parse(content))["status"] == "no_water"
 
 
 def test_snow_is_water_in_winter_only():
@@ -240,6 +263,16 @@ def test_rest(left_days, growth, status, left):
     assert (entry["status"], entry["rest_days_left"]) == (status, left)
 
 
+def test_rest_below_the_least_number_of_days():
+    gone = (Stay("h1", "p1", AT - 50 * DAY_US, AT - 20 * DAY_US),)
+    content = {**config().model_dump(mode="json", exclude_none=True), "rules": {"rest_growth_days": 10}}
+    entry = paddock(snapshot(soil(days=grown(20, 20)), stays=gone), parse(content))
+    assert codes(entry) == [("rest", "minimum")]
+    assert entry["rest_days_left"] == 10
+    free = {**content, "rules": {"rest_growth_days": 0, "rest_min_days": 0}}
+    assert paddock(snapshot(soil(), stays=gone), parse(free))["parts"]["rest"] == 1.0
+
+
 def test_an_occupied_paddock_does_not_rest():
     before = Stay("h1", "p1", AT - 9 * DAY_US, AT - 5 * DAY_US)
     entry = paddock(snapshot(stays=(before, *GRAZING)))
@@ -328,6 +361,38 @@ def test_an_empty_paddock_is_never_told_to_move():
 def test_graze_says_how_far_the_grass_is_known(forage, detail):
     entry = paddock(snapshot(), config(forage_date=forage, forage_kg_ha=None if forage is None else 600))
     assert codes(entry) == [("graze", detail)]
+
+
+def test_little_grass_is_said():
+    entry = paddock(snapshot(), config(forage_kg_ha=30))
+    assert codes(entry) == [("graze", "little_grass")]
+    assert entry["reasons"][0]["text"].endswith("grass for only 1.6 days.")
+
+
+# Several herds
+
+
+def test_herds_are_offered_empty_paddocks_that_suit_them_best_first():
+    content = config().model_dump(mode="json", exclude_none=True)
+    first = content["paddock"][0]
+    content["paddock"] += [{**first, "id": "p2", "forage_kg_ha": 200}, {**first, "id": "p3"}, {**first, "id": "p4"}]
+    content["water_point"][0]["paddocks"] = ["p1", "p2", "p3", "p4"]
+    content["herd"].append({"id": "h2", "species": "cattle", "head": 20, "live_weight_kg": 400})
+    damp = soil(0.95)  # too wet for cattle, not for sheep
+    snap = replace(
+        snapshot(stays=(*GRAZING, Stay("h2", "p3", AT - DAY_US, None))),
+        soils={"p1": soil(), "p2": soil(), "p3": soil(), "p4": damp},
+    )
+    found = describe(parse(content), snap)
+    sheep, cattle = found["herds"]
+    assert (sheep["paddock"], cattle["paddock"]) == ("p1", "p3")
+    assert [option["paddock"] for option in cattle["next"]] == ["p2"]
+    assert {option["paddock"] for option in sheep["next"]} == {"p2", "p4"}
+    scores = [option["score"] for option in sheep["next"]]
+    assert scores == sorted(scores, reverse=True)
+    assert [entry["for_herd"] for entry in found["paddocks"]][0::2] == ["h1", "h2"]
+    # both herds drink at the one point
+    assert found["water_points"][0]["herds"] == ["h1", "h2"]
 
 
 # Winter

@@ -12,7 +12,14 @@ from suat.pasture import grass
 from suat.pasture.drinking import water_days, water_per_head_l
 from suat.pasture.model import DAY_US, HOUR_US, Layer, Snapshot, Soil, Stay, Water
 from suat.pasture.rest import Rest, rest_since
-from suat.pasture.soil_water import TEXTURES, TOPSOIL_CM, depth_weights, profile_fraction_available, root_depth_m
+from suat.pasture.soil_water import (
+    TEXTURES,
+    TOPSOIL_CM,
+    depth_weights,
+    profile_fraction_available,
+    root_depth_m,
+    total_available_mm,
+)
 
 Gap = Literal["missing", "stale", "uncalibrated", "fault", "frost"]
 
@@ -51,6 +58,7 @@ class Case:
     layers: tuple[Layer, ...]
     gaps: tuple[Gap | None, ...]  # of the layers
     fpaw: float | None  # over the root zone
+    available_mm: float | None  # what plants can still take from the root zone
     fpaw_top: float | None  # 0-30 cm
     wetness: Literal["dry", "wet", "drying"] | None
     waters: tuple[WaterView, ...]
@@ -78,7 +86,8 @@ def build(snapshot: Snapshot, config: Config, paddock: PaddockTable, herds: Sequ
     rules = config.rules
     soil = snapshot.soils.get(paddock.id, Soil())
     gaps = tuple(layer_gap(layer, snapshot.at_us, rules.soil_stale_h) for layer in soil.layers)
-    fpaw = _profile(soil.layers, gaps, paddock, root_depth_m(paddock.kind) * 100)
+    root_m = root_depth_m(paddock.kind)
+    fpaw = _profile(soil.layers, gaps, paddock, root_m * 100)
     fpaw_top = _profile(soil.layers, gaps, paddock, TOPSOIL_CM)
     points = [point for point in config.water_point if paddock.id in point.paddocks]
     waters = tuple(
@@ -99,6 +108,7 @@ def build(snapshot: Snapshot, config: Config, paddock: PaddockTable, herds: Sequ
         layers=soil.layers,
         gaps=gaps,
         fpaw=fpaw,
+        available_mm=None if fpaw is None else fpaw * total_available_mm(TEXTURES[paddock.soil], root_m),
         fpaw_top=fpaw_top,
         wetness=wetness(soil.topsoil, fpaw_top, snapshot.at_us, wet_limit(herds, rules), rules.too_wet_clear),
         waters=waters,

@@ -82,6 +82,7 @@ def _paddock(config: Config, judgement: Judgement) -> Json:
         "grazing_days": _round(facts.grazing_days, 1),
         "rest_days_left": None if rest is None else rest.days_left,
         "fpaw_top": _round(facts.fpaw_top, 3),
+        "available_mm": _round(facts.available_mm, 1),
         "growth_days": None if rest is None else rest.growth_days,
         "water_days": _round(facts.water_days, 1),
         "herds": [herd.id for herd in facts.herds] if facts.occupied else [],
