@@ -5,6 +5,7 @@
 """
 
 import gc
+import io
 import sys
 from binascii import crc32
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from suat_node.sensors.logger import Row
 
 FOLDER = "/suat"
+CRASH_FILE = "/suat/crash.txt"
 ACK_AFTER = 4  # unacknowledged samples before the node asks
 HEALTH_H = 24
 BODY_MAX = 29  # with header, age and 15 bytes of FOpts this fits into 51 bytes; a larger sample is split
@@ -47,14 +49,13 @@ class Node:
         self.board = board
         self.session = Session(settings)
         self.counters = Counters(folder)
-        self.started = power.clock()
-        self.recovered: "list[int]" = []
         _make_folder(folder)
         self.cold = self.counters.load(power.recall(board), self.session)
         self.backlog = Backlog(folder + "/samples", self.counters.oldest)
         self._own_keys()
         if self.cold:
             self.counters.boots += 1
+            self.counters.started = power.clock()
         self.counters.logger_next = max(self.counters.logger_next, self.backlog.source_next)
         self.ask_now = self.cold
         meter.bind(self.counters, not self.cold)
@@ -162,7 +163,7 @@ def keep(node: Node, readings: "Readings", taken: int, source: int) -> None:
 
 
 def bodies(readings: "Readings") -> "list[bytes]":
-    """Packed bodies of at most BODY_MAX bytes, split between groups; a value that no field can carry becomes a fault."""
+    """Packed bodies of at most BODY_MAX bytes, split between groups. A value that no field carries becomes a fault."""
     out: "list[bytes]" = []
     part: "Readings" = {}
     packed = b""
@@ -204,7 +205,7 @@ def _health(node: Node, now: int) -> "Readings":
         ("health", "boots"): counters.boots,
         ("health", "reset_cause"): _reset_cause(),
         ("health", "backlog"): min(len(node.backlog.held), 65535),
-        ("health", "uptime_h"): min((now - node.started) // 3600, 65535),
+        ("health", "uptime_h"): min((now - counters.started) // 3600, 65535),
         ("health", "crash"): last_crash(),
         ("health", "lost"): min(counters.lost, 65535),
         ("health", "heap_free"): min(gc.mem_free() // 1024, 65535),
@@ -224,7 +225,7 @@ def _reset_cause() -> int:
 def last_crash() -> int:
     """CRC of the last exception's lines as main.py left them, 0 for none."""
     try:
-        with open("/suat/crash.txt", "rb") as file:
+        with open(CRASH_FILE, "rb") as file:
             return int(crc32(file.read()))
     except OSError:
         return 0
@@ -248,10 +249,10 @@ def send(node: Node) -> bool:
     limit = session.region.max_payload[session.dr]
     want_time = not counters.utc_offset or now - counters.synced_at >= DAY_S
     fopts = session.fopts(want_time, 15)
-    samples = delivery.choose(counters, node.backlog, now, node.started, limit - len(fopts), ask)
+    samples = delivery.choose(counters, node.backlog, now, limit - len(fopts), ask)
     if not samples:  # answers to the network may wait, samples not
         fopts = b""
-        samples = delivery.choose(counters, node.backlog, now, node.started, limit, ask)
+        samples = delivery.choose(counters, node.backlog, now, limit, ask)
     if not samples:
         return False
     if ask is not None:
@@ -338,9 +339,14 @@ def _make_folder(folder: str) -> None:
 
 
 def note_crash(error: Exception) -> None:
-    """Keep the last exception for the health frame: one small file, overwritten."""
+    """Keep the last exception for the health frame: one small file, written only when it is another one."""
+    text = io.StringIO()
+    sys.print_exception(error, text)
+    data = text.getvalue().encode()
+    if crc32(data) == last_crash():
+        return
     try:
-        with open("/suat/crash.txt", "w") as file:
-            sys.print_exception(error, file)
+        with open(CRASH_FILE, "wb") as file:
+            file.write(data)
     except OSError:
         pass  # flash is full or broken; the console has it

@@ -24,6 +24,7 @@ _HEAD = "<5sIH"  # magic, generation, length of what follows
 _NAMES = (
     "identity",  # CRC of the keys that the counters belong to
     "boots",  # starts that were not a wake from deep sleep
+    "started",  # node clock of the last of them
     "dev_nonce",  # next to use
     "join_nonce",  # last seen, NONE before the first join
     "fcnt_up",  # next to use
@@ -72,8 +73,8 @@ class Counters:
     """The numbers named above, with the lists `waiting` (records to send) and `named` (acknowledged beyond oldest)."""
 
     if TYPE_CHECKING:  # one name a line of the table above
-        identity = boots = dev_nonce = join_nonce = fcnt_up = fcnt_top = fcnt_down = record = record_top = oldest = 0
-        logger_next = pulses = pulse_last = utc_offset = sync_boot = sync_offset = synced_at = next_sense = 0
+        identity = boots = started = dev_nonce = join_nonce = fcnt_up = fcnt_top = fcnt_down = record = record_top = 0
+        oldest = logger_next = pulses = pulse_last = utc_offset = sync_boot = sync_offset = synced_at = next_sense = 0
         next_join = join_tries = join_since = quiet_until = health_at = lost = radio_errors = 0
         interval_s = ack_after = health_h = 0
 

@@ -43,7 +43,7 @@ def ask_from(counters: "Counters", backlog: "Backlog", after: int) -> "int | Non
 
 
 def choose(
-    counters: "Counters", backlog: "Backlog", now: int, started: int, limit: int, ask: "int | None"
+    counters: "Counters", backlog: "Backlog", now: int, limit: int, ask: "int | None"
 ) -> "list[Sample]":
     """Waiting samples, newest first, as many as fit into `limit` bytes."""
     records = counters.waiting[-_CANDIDATES:]
@@ -54,7 +54,7 @@ def choose(
         if entry is None:  # damaged or dropped
             counters.waiting.remove(record)
             continue
-        age = times.age(counters, entry, now, started)
+        age = times.age(counters, entry, now)
         if age is not None:
             samples.append(Sample(record, age, entry.body))  # type: ignore[arg-type,unused-ignore]
     if not samples:

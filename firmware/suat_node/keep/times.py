@@ -19,7 +19,7 @@ def stamp(counters: "Counters", taken: int) -> "tuple[int, int]":
     return taken & 0xFFFFFFFF, counters.boots & 0xFFFF
 
 
-def age(counters: "Counters", entry: "Entry", now: int, started: int) -> "int | None":
+def age(counters: "Counters", entry: "Entry", now: int) -> "int | None":
     """Seconds since the sample was taken; None while a UTC stamp cannot be placed yet (it waits for the time)."""
     if entry.boot == counters.boots & 0xFFFF:
         seconds = (now - entry.taken) & 0xFFFFFFFF
@@ -27,7 +27,7 @@ def age(counters: "Counters", entry: "Entry", now: int, started: int) -> "int | 
     utc = entry.taken
     if entry.boot:
         if entry.boot != counters.sync_boot & 0xFFFF or not counters.sync_offset:
-            return max(0, now - started)
+            return max(0, now - counters.started)
         utc += counters.sync_offset
     return max(0, now + counters.utc_offset - utc) if counters.utc_offset else None
 
@@ -42,9 +42,10 @@ def learn(counters: "Counters", utc: int, at: int) -> None:
 def next_wake(counters: "Counters", now: int, interval: int, phase: int) -> int:
     """The next moment on the node's own grid: every `interval` s of UTC, shifted by `phase` so that a fleet spreads.
 
-    Until the time is known the grid hangs on the last wake.
+    Until the time is known the grid hangs on the last wake. A wake that came a second early is not taken for a new one.
     """
     if not counters.utc_offset:
         return now + interval
     utc = now + counters.utc_offset
-    return now + interval - (utc - phase) % interval
+    step = interval - (utc - phase) % interval
+    return now + (step if step > interval // 2 else step + interval)

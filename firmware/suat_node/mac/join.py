@@ -28,6 +28,7 @@ _REQUEST_SIZE = 23
 def attempt(radio: "Sx126x", session: "Session", counters: "Counters") -> bool:
     """One join request and its windows; True when joined, else `counters.next_join` says when to try again."""
     config = session.config
+    session.reset_radio()  # a network that forgot the node knows nothing of the old session's settings
     now = power.clock()
     if not counters.join_tries:
         counters.join_since = now

@@ -71,7 +71,7 @@ def test_ds18b20_values_of_the_data_sheet():
     # data sheet, table 1: temperature / data relationship
     board = bench.hardware()
     sensor = made({"kind": "ds18b20", "at": "water", "pin": 5})
-    table = ((0x07D0, 125.0), (0x0191, 25.0625), (8, 0.5), (0, 0.0), (0xFFF8, -0.5), (0xFE6F, -25.0625), (0xFC90, -55.0))
+    table = ((0x07D0, 125.0), (0x0191, 25.0625), (8, 0.5), (0, 0), (0xFFF8, -0.5), (0xFE6F, -25.0625), (0xFC90, -55.0))
     for raw, celsius in table:
         onewire.pads = {5: [pad(raw)]}
         assert ds18b20.read(sensor, board) == {"temperature": celsius}

@@ -15,6 +15,7 @@ class Chip:
     def __init__(self, network=None):
         self.network = network
         self.log = []  # every command as bytes
+        self.keep = 400
         self.registers = {0x0736: 0x0D, 0x08D8: 0xC8, 0x0889: 0x00}
         self.buffer = bytearray(256)
         self.stuck = False  # BUSY never falls
@@ -77,8 +78,8 @@ class Chip:
     def _done(self, command):
         if command[0] not in (0x12, 0x1D, 0x1E, 0x13, 0x14, 0x17):
             self.log.append(command)
-            if len(self.log) > 400:
-                del self.log[:200]
+            if len(self.log) > self.keep:
+                del self.log[: self.keep // 2]
         opcode = command[0]
         if opcode == 0x0D:
             for i, byte in enumerate(command[3:]):

@@ -20,67 +20,73 @@ class Flash:
         self.operations = 0
         self.cut_at = -1  # number of the operation that fails; -1: none
         self.torn = False
-        self.off = False
-
-    def _operation(self):
-        """Whether this operation is the one that is cut."""
-        if self.off:
-            raise PowerCut()
-        self.operations += 1
-        if self.operations - 1 == self.cut_at:
-            self.off = True
-            return True
-        return False
-
-    def readblocks(self, block, buffer, offset=0):
-        if self.off:
-            raise PowerCut()
-        start = block * self.SIZE + offset
-        buffer[:] = self.data[start : start + len(buffer)]
-
-    def writeblocks(self, block, buffer, offset=0):
-        cut = self._operation()
-        size = len(buffer)
-        if cut:
-            size = size // 2 if self.torn else 0
-        start = block * self.SIZE + offset
-        for i in range(size):
-            self.data[start + i] &= buffer[i]  # programming only clears bits
-        if cut:
-            raise PowerCut()
-
-    def ioctl(self, request, argument):
-        if request == 4:
-            return self.blocks
-        if request == 5:
-            return self.SIZE
-        if request == 6:
-            cut = self._operation()
-            size = self.SIZE
-            if cut:
-                size = size // 2 if self.torn else 0
-            start = argument * self.SIZE
-            self.data[start : start + size] = b"\xff" * size
-            if cut:
-                raise PowerCut()
-        return 0
+        self.supply = None
 
     def mount(self, where="/flash"):
-        """Power on: mount, or format the new chip."""
-        self.off = False
+        """Power on: mount, after the first time of all formatting."""
         self.cut_at = -1
         try:
             vfs.umount(where)
         except OSError:
             pass
+        self.supply = Supply(self)
         if not self.operations:
-            vfs.VfsLfs2.mkfs(self, progsize=256)
-        vfs.mount(vfs.VfsLfs2(self, progsize=256), where)
+            vfs.VfsLfs2.mkfs(self.supply, progsize=256)
+        vfs.mount(vfs.VfsLfs2(self.supply, progsize=256), where)
 
     def cut_after(self, operations, torn):
         """Lose power `operations` operations from now."""
         self.cut_at = self.operations + operations
         self.torn = torn
+
+
+class Supply:
+    """The flash between one power-on and the next cut; what the dead program left open never reaches it again."""
+
+    def __init__(self, flash):
+        self.flash = flash
+        self.off = False
+
+    def _live(self):
+        if self.off or self.flash.supply is not self:
+            raise PowerCut()
+
+    def _size(self, whole):
+        """How much of this operation still happens."""
+        self._live()
+        flash = self.flash
+        flash.operations += 1
+        if flash.operations - 1 != flash.cut_at:
+            return whole
+        self.off = True
+        return whole // 2 if flash.torn else 0
+
+    def readblocks(self, block, buffer, offset=0):
+        self._live()
+        start = block * Flash.SIZE + offset
+        buffer[:] = self.flash.data[start : start + len(buffer)]
+
+    def writeblocks(self, block, buffer, offset=0):
+        size = self._size(len(buffer))
+        start = block * Flash.SIZE + offset
+        data = self.flash.data
+        for i in range(size):
+            data[start + i] &= buffer[i]  # programming only clears bits
+        if self.off:
+            raise PowerCut()
+
+    def ioctl(self, request, argument):
+        if request == 4:
+            return self.flash.blocks
+        if request == 5:
+            return Flash.SIZE
+        if request == 6:
+            size = self._size(Flash.SIZE)
+            start = argument * Flash.SIZE
+            self.flash.data[start : start + size] = b"\xff" * size
+            if self.off:
+                raise PowerCut()
+        return 0
 
 
 def remove_tree(path):

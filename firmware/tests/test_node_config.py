@@ -1,0 +1,133 @@
+"""The node's configuration: what is accepted, and one clear line for each fault."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from suat_node import config
+
+GOOD: dict[str, Any] = {
+    "board": "heltec_v3",
+    "kind": "soil",
+    "region": "IN865",
+    "interval_s": 900,
+    "otaa": {
+        "dev_eui": "0011223344556677",
+        "join_eui": "8899aabbccddeeff",
+        "app_key": "00112233445566778899aabbccddeeff",
+    },
+    "radio": {"dr": 2, "adr": False, "power_dbm": 10, "frames": 3, "channel": 1},
+    "sensors": [
+        {"kind": "capacitive", "at": "probe1", "adc": 2, "power": 3},
+        {"kind": "rs485_soil", "at": "probe2", "uart": 1, "tx": 4, "rx": 5, "registers": [["permittivity", 7, 0.01]]},
+        {"kind": "battery"},
+    ],
+}
+
+
+def test_good() -> None:
+    found = config.check(GOOD)
+    assert (found.board, found.kind, found.interval_s, found.otaa) == ("heltec_v3", "soil", 900, True)
+    assert found.dev_eui.hex() == "0011223344556677" and len(found.app_key) == 16
+    assert (found.dr, found.adr, found.power_dbm, found.frames, found.channel) == (2, False, 10, 3, 1)
+    assert found.sensors[0] == {
+        "kind": "capacitive",
+        "at": "probe1",
+        "adc": 2,
+        "samples": 9,
+        "power": 3,
+        "power_level": 1,
+        "warm_ms": 20,
+    }
+    assert found.sensors[1]["registers"] == [["permittivity", 7, 0.01]] and found.sensors[1]["baud"] == 9600
+    assert found.sensors[2]["at"] == "node"
+
+
+def test_abp_and_defaults() -> None:
+    raw = {"board": "pico_waveshare", "kind": "water", "sensors": [{"kind": "battery"}]}
+    raw["abp"] = {"dev_addr": "01020304", "nwk_skey": "01" * 16, "app_skey": "02" * 16}
+    found = config.check(raw)
+    assert (found.region, found.interval_s, found.dr, found.channel, found.otaa) == ("IN865", 900, 3, -1, False)
+    assert found.dev_addr == 0x01020304
+
+
+def edited(path: str, value: Any) -> dict[str, Any]:
+    raw = copy.deepcopy(GOOD)
+    place: Any = raw
+    *parents, last = path.split(".")
+    for part in parents:
+        place = place[int(part)] if part.isdigit() else place[part]
+    key: Any = int(last) if last.isdigit() else last
+    if value is None:
+        del place[key]
+    else:
+        place[key] = value
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        ("board", None, "board is missing"),
+        ("kind", "pump", "kind: 'pump' is none of soil, water"),
+        ("region", "US915", "region: 'US915' is none of IN865, EU433, EU868, RU864"),
+        ("interval_s", 10, "interval_s must be a whole number 60..86400, is 10"),
+        ("interval_s", True, "interval_s must be a whole number"),
+        ("interval", 900, "unknown key 'interval'"),
+        ("otaa", None, 'either "otaa" or "abp"'),
+        ("abp", {}, 'either "otaa" or "abp"'),
+        ("otaa.app_key", "00", "otaa.app_key must be 32 hexadecimal digits"),
+        ("otaa.app_key", "zz" * 16, "otaa.app_key must be 32 hexadecimal digits"),
+        ("otaa.app_key", 5, "otaa.app_key must be 32 hexadecimal digits"),
+        ("otaa.dev_eui", None, "otaa.dev_eui must be 16 hexadecimal digits"),
+        ("radio.dr", 6, "radio.dr must be a whole number 0..5, is 6"),
+        ("radio.adr", 1, "radio.adr must be true or false"),
+        ("radio.power", 5, "radio: unknown key 'power'"),
+        ("radio", [], "radio must be a table"),
+        ("sensors", [], "sensors must be a list with at least one sensor"),
+        ("sensors.0", "capacitive", "sensors[0] must be a table"),
+        ("sensors.0.kind", "camera", "sensors[0].kind: 'camera' is none of"),
+        ("sensors.0.at", "probe5", "sensors[0].at: 'probe5' is none of probe1, probe2, probe3, probe4"),
+        ("sensors.0.at", None, "sensors[0].at: None is none of"),
+        ("sensors.0.adc", None, "sensors[0].adc is missing"),
+        ("sensors.0.adc", 99, "sensors[0].adc must be 0..48, is 99"),
+        ("sensors.0.adc", "A0", "sensors[0].adc must be 0..48, is 'A0'"),
+        ("sensors.0.pin", 5, "sensors[0]: unknown key 'pin'"),
+        ("sensors.1.registers", [["salt", 0, 1]], "sensors[1].registers: each is [field, register, units per digit]"),
+        ("sensors.1.registers", 7, "sensors[1].registers must be a list"),
+    ],
+)
+def test_one_clear_line(path: str, value: Any, says: str) -> None:
+    with pytest.raises(config.ConfigError) as caught:
+        config.check(edited(path, value))
+    text = str(caught.value)
+    assert says in text and "\n" not in text
+    assert GOOD["otaa"]["app_key"] not in text
+
+
+def test_files(tmp_path: Path) -> None:
+    path = tmp_path / "suat.json"
+    with pytest.raises(config.ConfigError, match="missing: provision the node"):
+        config.load(str(path))
+    path.write_text("{")
+    with pytest.raises(config.ConfigError, match="is not JSON"):
+        config.load(str(path))
+    path.write_text("[]")
+    with pytest.raises(config.ConfigError, match="must be a table"):
+        config.load(str(path))
+    path.write_text(json.dumps(GOOD))
+    assert config.load(str(path)).board == "heltec_v3"
+
+
+def test_boards() -> None:
+    for name in ("heltec_v3", "lilygo_t3s3", "xiao_s3_wio", "pico_waveshare", "template"):
+        assert config.board(name).SPI_ID == 1
+    with pytest.raises(config.ConfigError, match=r"no file suat_node/boards/none\.py"):
+        config.board("none")
+
+
+def test_no_key_in_a_repr() -> None:
+    found = config.check(GOOD)
+    assert found.app_key.hex() not in repr(found) and repr(found.app_key) not in repr(found)
