@@ -112,9 +112,14 @@ def wake(node: Node) -> None:
         if node.session.joined:
             deliver(node)
     except RadioError as error:
-        print("suat: radio:", error)
-        counters.radio_errors += 1
-        node.radio.ready = False
+        _radio_failed(node, error)
+
+
+def _radio_failed(node: Node, error: RadioError) -> None:
+    """Count it; the next use sets the chip up from its reset."""
+    print("suat: radio:", error)
+    node.counters.radio_errors += 1
+    node.radio.ready = False
 
 
 def sense(node: Node, now: int) -> None:
@@ -324,7 +329,10 @@ def sleep(node: Node) -> None:
     due = counters.next_sense
     if not node.session.joined:
         due = min(due, max(counters.next_join, counters.quiet_until))
-    node.radio.sleep(not power.restarts(node.board))
+    try:
+        node.radio.sleep(not power.restarts(node.board))
+    except RadioError as error:
+        _radio_failed(node, error)
     blob = counters.pack(node.session) if power.restarts(node.board) else b""
     power.sleep(node.board, max(1, due - power.clock()), blob)
 

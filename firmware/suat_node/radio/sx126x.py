@@ -211,7 +211,7 @@ class Sx126x:
 
     def sleep(self, retain: bool) -> None:
         """13.1.1: 600 nA with the configuration kept, 160 nA without (then `wake` sets it up anew)."""
-        if not self.ready:
+        if not self.ready or self.asleep:
             return
         self._switch(0, 0)
         self._write(bytes((_SET_STANDBY, 0)))

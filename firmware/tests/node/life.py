@@ -229,6 +229,32 @@ def test_a_frame_that_never_ends_costs_one_exchange():
     assert sorted(net.committed) == list(range(6))
 
 
+def test_a_radio_that_hangs_when_it_should_sleep():
+    net, board, conf = fresh()
+    node = bench.start(conf, board)
+    bench.life(node, 1)
+    from suat_node import node as program
+
+    program.wake(node)
+    machine.chip.stuck = True
+    program.sleep(node)
+    machine.chip.stuck = False
+    bench.life(node, 2)
+    assert sorted(net.committed) == [0, 1, 2, 3] and node.counters.radio_errors == 1
+
+
+def test_a_wake_with_nothing_to_send_leaves_the_radio_asleep():
+    net, board, conf = fresh()
+    node = bench.start(conf, board)
+    bench.life(node, 1)
+    node.counters.quiet_until = 1 << 31
+    bench.life(node, 2)
+    assert node.counters.radio_errors == 0 and len(net.copies) == 1
+    node.counters.quiet_until = 0
+    bench.life(node, 1)
+    assert len(net.copies) == 4
+
+
 def test_settings_by_downlink():
     net, board, conf = fresh()
     net.settings = {"interval_s": 300, "ack_after": 10}

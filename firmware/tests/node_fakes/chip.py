@@ -19,6 +19,7 @@ class Chip:
         self.registers = {0x0736: 0x0D, 0x08D8: 0xC8, 0x0889: 0x00}
         self.buffer = bytearray(256)
         self.stuck = False  # BUSY never falls
+        self.asleep = False  # BUSY is high until NSS falls (8.3.1)
         self.deaf_tx = False  # a frame that never ends
         self.errors = 0
         self.hz = 0
@@ -36,12 +37,12 @@ class Chip:
 
     def reset(self, level):
         if not level:
-            self.stuck_after_reset = False
+            self.asleep = False
             self.flags = 0
             self.event_us = 0
 
     def busy(self):
-        return 1 if self.stuck else 0
+        return 1 if self.stuck or self.asleep else 0
 
     def dio1(self):
         return 1 if self.flags and time.now_us >= self.event_us else 0
@@ -50,6 +51,8 @@ class Chip:
         if level and self.selected and self.command:
             self._done(self.command)
         self.selected = not level
+        if not level:
+            self.asleep = False
         self.command = b""
 
     def transfer(self, data):
@@ -96,6 +99,8 @@ class Chip:
             self.symbols = command[1]
         elif opcode == 0x02:
             self.flags = 0
+        elif opcode == _SLEEP:
+            self.asleep = True
         elif opcode == _TX:
             self._transmit()
         elif opcode == _RX:
