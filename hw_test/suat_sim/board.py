@@ -62,6 +62,7 @@ class Board:
         self.values: dict[str, float | None] = {}
         self.values_at = -NEVER
         self.prefetched = -1
+        self.horizon: int = setup["horizon"]  # no node runs on beyond it by itself
         self.promise_from = 0
         self.levels: dict[int, int] = {}
         self.held: dict[int, int] = {}
@@ -198,7 +199,12 @@ class Board:
     def promise(self, until: int, probe: bool = False) -> None:
         """Tell the host that no frame comes before `until`; with `probe`, ask for the sensors' values of then."""
         until = min(until, self.clock.limit)
-        self.promise_from = until + PROMISE_STEP_US
+        if until > self.horizon:
+            self._drain()
+            self.send("H", struct.pack("<Q", until))
+            self.flush()
+            self.horizon = struct.unpack("<Q", self.stream.read(8))[0]
+        self.promise_from = min(until + PROMISE_STEP_US, self.horizon + 1)
         self.send("S" if probe else "s", struct.pack("<Q", until))
         self.flush()
         if probe:

@@ -33,8 +33,11 @@ def start(path: str) -> None:
     vfs.umount("/")
     vfs.mount(flash.Flash(setup["flash"], hardware, setup["flash_cut"]), "/")
     vfs.mount(rom, "/rom")
-    os.chdir("/")
     sys.path[:] = ["", "/rom", "/rom/fake", ".frozen"]
+    if setup["programs"]:
+        vfs.mount(vfs.VfsPosix(setup["programs"]), "/programs")
+        sys.path.insert(0, "/programs")
+    os.chdir("/")
     random.seed(setup["seed"])
     for fake in ("time", "machine", "onewire", "esp32", "rp2"):
         __import__(fake)

@@ -94,11 +94,11 @@ class Torn:
         self.inner = inner
         self.flash = flash
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: "bytes | str") -> int:
         """Write all, or half when the power goes."""
         flash = self.flash
         if flash.changes + 1 == flash.cut_at:
-            self.inner.write(bytes(data)[: len(data) // 2])
+            self.inner.write(data[: len(data) // 2])
             self.inner.flush()
         flash._change()
         return int(self.inner.write(data))

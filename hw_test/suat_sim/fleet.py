@@ -150,9 +150,11 @@ class Fleet:
 
         FleetError on the first fault or crash when `strict`.
         """
+        until_us = round(until_s * 1e6)
+        for node in self.nodes:
+            node.extend(until_us)
         if not self._running:
             self.start()
-        until_us = round(until_s * 1e6)
         told = self.now_us()
         step = max(1, (until_us - told) // 200)
         scheduler, events, start_s = self.scheduler, self.events, self.start_s

@@ -9,6 +9,7 @@ A message is `kind(1) length(2) body`, little-endian; times are microseconds of 
     Q  bytes to a device that lives on the host                    length(2), bytes
     s  asleep until                                                none
     S  asleep until; probes the environment for then               as P
+    H  asks to go on until then, beyond the end of the run         the new end of the run, once there is one
     F  a rule of the hardware was broken (text)                    none
     E  the program ended or raised (text)                          none
     B  the simulator itself is broken (text)                       none

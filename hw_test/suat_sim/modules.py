@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 PACKAGES = ("suat_node", "suat_wire")
 
 
-def _is_program(name: str) -> bool:
-    return name.split(".")[0] in PACKAGES
+def _is_program(name: str, main: str) -> bool:
+    return name.split(".")[0] in PACKAGES or name == main
 
 
-def forget() -> "list[str]":
+def forget(main: str) -> "list[str]":
     """Forget all modules of the program; their names."""
-    names = [name for name in sys.modules if _is_program(name)]
+    names = [name for name in sys.modules if _is_program(name, main)]
     for name in names:
         del sys.modules[name]
     return names
@@ -36,7 +36,7 @@ class Image:
             if name != main:
                 __import__(name)
         for name in sorted(sys.modules):
-            if _is_program(name):
+            if _is_program(name, main):
                 module = sys.modules[name]
                 held = dict(module.__dict__)
                 contents = [(value, value[:]) for value in held.values() if isinstance(value, (list, bytearray))]
@@ -70,7 +70,7 @@ def run(start: "Any", main: str, fresh_every: int) -> None:
     while True:
         lives += 1
         if image is None or lives % fresh_every == 0:
-            names = forget()
+            names = forget(main)
             image = Image(names, main) if fresh_every > 1 and names else None
         else:
             image.restore()

