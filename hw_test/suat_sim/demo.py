@@ -10,6 +10,7 @@ import hashlib
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from suat.network import provision
 from suat.network.keys import RootKeys
 from suat.pasture.status import station_status
 from suat.pipeline import Pace
+from suat.records import Probe
 from suat.station import Station
 from suat.store.rows import Move
 
@@ -102,8 +104,9 @@ class Demo:
             app_key=app_key,
             paddock=node.get("paddock"),
             water_point=node.get("water_point"),
-            probes=[f"{probe['name']}:{probe['depth_cm']}" for probe in node["probes"]],
         )
+        # A logger's positions need not follow each other, as those of `suat device add` do.
+        device = replace(device, probes=tuple(Probe(**probe) for probe in node["probes"]))
         provision.add(self.station.journal, RootKeys(self.config.station.data_dir), device, self.start_us)
         loggers = self.scenario.get("loggers")
         kind = "logger" if loggers else node["kind"]
@@ -124,10 +127,8 @@ class Demo:
         return self._truth
 
     def run(self, progress: Callable[[float], None] | None = None) -> Plain:
-        """Let all days pass; the summary. `progress(seconds since the start)` is called now and then."""
-        self.station.pipeline.start()
-        self.fleet.run(self.days * 86400.0, progress)
-        self.fleet.run(self.days * 86400.0 + SETTLE_S)
+        """Let all days pass and stop the station; the summary. `progress(seconds so far)` is called now and then."""
+        self.pass_days(progress)
         self.station.pipeline.stop()
         self.scheduler.run_until(self.scheduler.monotonic() + 1.0)
         while self.station.pipeline.cleaner.pending:
@@ -136,9 +137,20 @@ class Demo:
         while self.station.pipeline.windows.run(now_us):
             pass
         self.station.pipeline.decider.decide(now_us)
+        self.raise_fault()
+        return self.summary()
+
+    def pass_days(self, progress: Callable[[float], None] | None = None) -> None:
+        """Let all days pass; the station goes on."""
+        self.station.pipeline.start()
+        self.fleet.run(self.days * 86400.0, progress)
+        self.fleet.run(self.days * 86400.0 + SETTLE_S)
+        self.raise_fault()
+
+    def raise_fault(self) -> None:
+        """What made the station stop, if anything did."""
         if self.station.pipeline.fatal is not None:
             raise self.station.pipeline.fatal
-        return self.summary()
 
     def summary(self) -> Plain:
         """What became of the frames and the readings, and what the station decided."""
