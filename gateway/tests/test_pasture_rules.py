@@ -139,6 +139,7 @@ def test_a_paddock_with_nothing_but_snow_has_no_water_known_in_summer():
     content["paddock"][0]["alternative"] = "river"
     entry = paddock(snapshot(), parse(content))
     assert (entry["status"], entry["grazing_days"], entry["water_days"]) == ("graze", 32.3, None)
+    assert entry["other_water"] == "river"
     assert (entry["parts"]["water"], entry["parts"]["distance"]) == (1.0, 0.0)
 
 
@@ -305,6 +306,12 @@ def test_too_dry(fpaw, forage, status, detail):
     entry = paddock(snapshot(soil(fpaw)), conf)
     assert entry["status"] == status
     assert (("too_dry", detail) in codes(entry)) is (detail is not None)
+
+
+def test_no_sentence_speaks_of_less_water_than_none():
+    entry = paddock(snapshot(soil(-0.08)), config(forage_date=None, forage_kg_ha=None))
+    assert entry["fpaw"] == -0.08
+    assert entry["reasons"][0]["text"] == "Only 0% of the available water is left in the soil."
 
 
 def test_dry_soil_gives_a_quarter_of_the_grass():

@@ -285,3 +285,12 @@ def test_in_a_browser_nothing_is_cut_off_and_nothing_is_refused(example, monkeyp
     assert {path.name for path in tmp_path.glob("*-kk*.png")} == {
         "tablet-kk.png", "tablet-kk-whole.png", "phone-kk.png", "phone-kk-whole.png",
     }  # fmt: skip
+
+
+def test_the_board_uses_every_text_that_is_kept_for_it():
+    sources = Path(__file__).parents[1] / "suat/show"
+    used = "".join(path.read_text() for path in sources.rglob("*") if path.suffix in (".py", ".html"))
+    kept = {key for key in catalogue() if key.startswith("board.")}
+    assert {
+        key for key in kept if key.removeprefix("board.") not in used and not key.startswith("board.part_")
+    } == set()

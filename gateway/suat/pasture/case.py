@@ -62,7 +62,7 @@ class Case:
     fpaw_top: float | None  # 0-30 cm
     wetness: Literal["dry", "wet", "drying"] | None
     waters: tuple[WaterView, ...]
-    alternative: bool  # other water in reach
+    alternative: Literal["river", "snow"] | None  # other water in reach
     rest: Rest | None  # None: occupied, or no grazing on record
     grazed_on_record: bool
     forage_age_days: int | None
@@ -72,7 +72,9 @@ class Case:
 
     @property
     def water_days(self) -> float | None:
-        """Days of water at the best point that has a fresh reading."""
+        """Days of water at the best point that has a fresh reading; None too where other water makes up for it."""
+        if self.alternative is not None:
+            return None
         return max((view.days for view in self.waters if view.fresh and view.days is not None), default=None)
 
     @property
@@ -207,10 +209,15 @@ def view_water(snapshot: Snapshot, config: Config, point: WaterPointTable, herds
     )
 
 
-def _alternative(snapshot: Snapshot, config: Config, paddock: PaddockTable, points: Iterable[WaterPointTable]) -> bool:
-    month = datetime.fromtimestamp(snapshot.at_us / 1e6, config.station.zone).month
+def _alternative(
+    snapshot: Snapshot, config: Config, paddock: PaddockTable, points: Iterable[WaterPointTable]
+) -> Literal["river", "snow"] | None:
+    """Water other than the points', while there can be any."""
     kinds = {paddock.alternative, *(point.alternative for point in points)}
-    return "river" in kinds or ("snow" in kinds and month in SNOW_MONTHS)
+    if "river" in kinds:
+        return "river"
+    month = datetime.fromtimestamp(snapshot.at_us / 1e6, config.station.zone).month
+    return "snow" if "snow" in kinds and month in SNOW_MONTHS else None
 
 
 def _rest(at_us: int, soil: Soil, grazed: Sequence[Stay], rules: RulesTable) -> Rest | None:

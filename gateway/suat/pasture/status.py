@@ -84,7 +84,8 @@ def _paddock(config: Config, judgement: Judgement) -> Json:
         "fpaw_top": _round(facts.fpaw_top, 3),
         "available_mm": _round(facts.available_mm, 1),
         "growth_days": None if rest is None else rest.growth_days,
-        "water_days": _round(facts.water_days, 1),
+        "water_days": _round(facts.water_days, 2),
+        "other_water": facts.alternative,
         "herds": [herd.id for herd in facts.herds] if facts.occupied else [],
         "parts": None if score is None else {name: round(part, 2) for name, part in score.parts.items()},
         "quality": None if score is None else score.quality,
@@ -131,7 +132,7 @@ def _water_point(config: Config, snapshot: Snapshot, point: WaterPointTable) -> 
     return {
         "id": point.id,
         "level_pct": None if level is None else round(100 * level, 1),
-        "days_left": _round(view.days, 1),
+        "days_left": _round(view.days, 2),
         "alerts": [_alert(config, alert) for alert in found],
         "empty": view.empty_s is not None,
         "volume_l": _round(view.volume_l, 0) if view.fresh else None,
@@ -171,7 +172,7 @@ def _herd(snapshot: Snapshot, herd: HerdTable, judged: Mapping[str, list[Judgeme
                 "paddock": facts.paddock.id,
                 "score": round(score, 1),
                 "grazing_days": _round(facts.grazing_days, 1),
-                "water_days": _round(facts.water_days, 1),
+                "water_days": _round(facts.water_days, 2),
             }
             for score, facts in best
         ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import floor
 from typing import Any
 
 from suat.config import Config
@@ -42,4 +43,9 @@ def _sentence(config: Config, key: str, item: Mapping[str, Any], language: str) 
     values = dict(item["readings"])
     if "water_point" in values:
         values["water_point"] = water_point_name(config, values["water_point"], language)
+    # a figure is never said better than it is: days are rounded down, and there is no less water than none
+    if values.get("n") is not None:
+        values["n"] = floor(values["n"] * 10) / 10
+    if values.get("fpaw") is not None:
+        values["fpaw"] = max(0.0, values["fpaw"])
     return text(language, key, zone=config.station.zone, **{**values, "threshold": item["threshold"]})

@@ -30,7 +30,6 @@ TONES = {
 }
 ICONS = {"not_grown": "rest", "out_of_plan": "rest", "salty_water": "no_water"}  # the others bear their status's name
 TONE_ORDER = ("stop", "soon", "unknown", "go", "wait")
-HERD_ORDERS = {"go": "stay", "soon": "move_ready", "wait": "move_now", "stop": "move_now", "unknown": "look_first"}
 HERD_ICONS = {"sheep": "sheep", "goat": "sheep", "horse": "horse", "camel": "camel"}
 SCORE_PARTS = ("grass", "rest", "water", "soil", "distance")
 MANY_DAYS = 99  # more than that is written "99+"
@@ -61,7 +60,11 @@ class Words:
             return UNKNOWN
         if value > MANY_DAYS:
             return f"{MANY_DAYS}+"
-        return formatted(self.language, value, "1") if value < 3 else formatted(self.language, floor(value))
+        return (
+            formatted(self.language, floor(value * 10) / 10, "1")
+            if value < 3
+            else formatted(self.language, floor(value))
+        )
 
 
 def page(config: Config, status: Json, language: str) -> Card:
@@ -130,13 +133,12 @@ def _herd(words: Words, entry: Json, here: Json | None, tone: str, best: Json | 
     }
     if here is None:
         return {**card, "place": None, "order": words("board.herd_nowhere"), "reason": None}
-    name = words.paddock(here["id"])
     return {
         **card,
-        "place": words("board.herd_in", paddock=name),
+        "place": words("board.herd_in", paddock=words.paddock(here["id"])),
         "since": words("board.herd_since", at=entry["since"]),
-        "order": words(f"board.{HERD_ORDERS[tone]}", paddock=name),
-        "reason": _lasts(words, here)
+        "order": words(f"advice.{here['status']}.here"),
+        "reason": _sentence_case(_lasts(words, here))
         if tone == "go"
         else reason_sentence(words.config, here["reasons"][0], words.language),
     }
@@ -154,6 +156,10 @@ def _lasts(words: Words, entry: Json) -> str:
         if days is not None and days <= MANY_DAYS
     ]
     return ", ".join(facts)
+
+
+def _sentence_case(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _paddock(words: Words, entry: Json, now: datetime) -> Card:
@@ -181,9 +187,12 @@ def _paddock(words: Words, entry: Json, now: datetime) -> Card:
         if entry["parts"]
         else [],
         "soil_percent": None if entry["fpaw"] is None else min(100, max(0, round(100 * entry["fpaw"]))),
-        "soil_text": formatted(words.language, entry["fpaw"], "pct"),
+        "soil_text": formatted(words.language, entry["fpaw"] and max(0.0, entry["fpaw"]), "pct"),
         "grass": words.days(entry["grazing_days"]),
-        "water": words.days(entry["water_days"]),
+        "water": words.days(entry["water_days"])
+        if entry["other_water"] is None
+        else words(f"water.{entry['other_water']}"),
+        "water_label": words("board.water_days" if entry["other_water"] is None else "board.water_other"),
         "rest": words("board.rest_left", n=entry["rest_days_left"]) if entry["rest_days_left"] else None,
         "measured": _measured(words, entry["measured"], now),
     }
@@ -227,7 +236,7 @@ def _water_point(words: Words, entry: Json, now: datetime) -> Card:
 
 def _shown(days: float) -> float:
     """The number as `Words.days` shows it, for the plural."""
-    return MANY_DAYS if days > MANY_DAYS else days if days < 3 else floor(days)
+    return MANY_DAYS if days > MANY_DAYS else floor(days * 10) / 10 if days < 3 else floor(days)
 
 
 def _water_word(entry: Json) -> tuple[str, str]:
