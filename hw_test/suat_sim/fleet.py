@@ -158,7 +158,7 @@ class Fleet:
         told = self.now_us()
         step = max(1, (until_us - told) // 200)
         scheduler, events, start_s = self.scheduler, self.events, self.start_s
-        bound = 0
+        bound = min((node.bound for node in self.nodes), default=FOREVER)
         while True:
             if self._bound_stale:
                 bound = min((node.bound for node in self.nodes), default=FOREVER)
