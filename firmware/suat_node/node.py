@@ -252,12 +252,14 @@ def send(node: Node) -> bool:
     now = power.clock()
     ask = delivery.ask_from(counters, node.backlog, 1 if node.ask_now else node.setting("ack_after", ACK_AFTER))
     limit = session.region.max_payload[session.dr]
-    want_time = not counters.utc_offset or now - counters.synced_at >= DAY_S
+    # when an answer comes anyway, the time comes with it
+    want_time = ask is not None or not counters.utc_offset or now - counters.synced_at >= DAY_S
     fopts = session.fopts(want_time, 15)
-    samples = delivery.choose(counters, node.backlog, now, limit - len(fopts), ask)
+    heard_at = now + link.seconds_on_air(session)
+    samples = delivery.choose(counters, node.backlog, heard_at, limit - len(fopts), ask)
     if not samples:  # answers to the network may wait, samples not
         fopts = b""
-        samples = delivery.choose(counters, node.backlog, now, limit, ask)
+        samples = delivery.choose(counters, node.backlog, heard_at, limit, ask)
     if not samples:
         return False
     if ask is not None:

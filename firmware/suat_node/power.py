@@ -4,8 +4,9 @@ ESP32-S3: `machine.deepsleep` ends the program; it starts again from boot, what 
 RP2040: its deepsleep saves nothing, so the program stays in a loop of `machine.lightsleep`. Each piece is shorter than
 the watchdog's 8.4 s: a watchdog that expires in lightsleep locks the chip up (micropython#17228).
 
-Hardware API: machine.WDT, lightsleep, deepsleep, reset_cause, RTC().memory; time.ticks_ms, sleep_ms, time; on ESP32
-also esp32.gpio_deep_sleep_hold and Pin(hold=). `time.time()` must go on through sleep; its epoch does not matter.
+Hardware API: machine.WDT, lightsleep, deepsleep, reset_cause, RTC().memory; time.ticks_ms, sleep_ms, time, time_ns; on
+ESP32 also esp32.gpio_deep_sleep_hold and Pin(hold=). `time.time()` and `time.time_ns()` must go on
+through sleep; their epoch does not matter.
 """
 
 import time
@@ -45,6 +46,11 @@ def restarts(board: "Board") -> bool:
 def clock() -> int:
     """Seconds of the node's own clock: only differences mean anything."""
     return int(time.time())
+
+
+def clock_ms() -> int:
+    """The same clock in milliseconds."""
+    return int(time.time_ns() // 1000000)
 
 
 def wait_ms(ms: int) -> None:

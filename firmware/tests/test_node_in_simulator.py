@@ -172,7 +172,7 @@ def readings_of(device: Device) -> list[tuple[float, dict[tuple[str, str], float
 
 RESOLUTION = {
     "vwc": 0.0011, "temperature": 0.11, "ec": 0.0011, "count": 0.002, "battery": 0.04, "air_temperature": 0.07,
-    "depth": 0.01, "distance": 0.0011, "volume": 2.0,
+    "depth": 0.01, "distance": 0.0011, "volume": 3.0,  # 2 s, and the litre that is not full yet
 }  # fmt: skip
 
 

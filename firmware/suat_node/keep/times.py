@@ -32,11 +32,11 @@ def age(counters: "Counters", entry: "Entry", now: int) -> "int | None":
     return max(0, now + counters.utc_offset - utc) if counters.utc_offset else None
 
 
-def learn(counters: "Counters", utc: int, at: int) -> None:
-    """The network said that it was `utc` when the node clock showed `at`."""
-    counters.utc_offset = counters.sync_offset = utc - at
+def learn(counters: "Counters", utc_ms: int, at_ms: int) -> None:
+    """The network said that it was `utc_ms` when the node clock showed `at_ms`."""
+    counters.utc_offset = counters.sync_offset = (utc_ms - at_ms + 500) // 1000
     counters.sync_boot = counters.boots
-    counters.synced_at = at
+    counters.synced_at = at_ms // 1000
 
 
 def next_wake(counters: "Counters", now: int, interval: int, phase: int) -> int:

@@ -19,7 +19,7 @@ _KEEP = 15
 
 
 def obey(session: "Session", counters: "Counters", commands: "list[tuple[int, bytes]]", sent_at: int) -> None:
-    """Carry out the commands of one downlink in order. `sent_at`: node clock at the end of the uplink before it."""
+    """Carry out the commands of one downlink in order. `sent_at`: node clock, ms, at the end of the uplink."""
     i = 0
     while i < len(commands):
         cid, args = commands[i]
@@ -31,7 +31,7 @@ def obey(session: "Session", counters: "Counters", commands: "list[tuple[int, by
                 i += 1
             session.answers += _link_adr(session, block) * len(block)
         elif cid == mac.DEVICE_TIME:
-            times.learn(counters, (mac.device_time_us(args) + 500000) // 1000000, sent_at)
+            times.learn(counters, mac.device_time_us(args) // 1000, sent_at)
         elif cid in _ANSWERS:
             answer = _ANSWERS[cid](session, mac.fields(cid, DOWN, args))
             if cid in _STICKY:

@@ -35,7 +35,7 @@ def exchange(
     delays: "tuple[int, int]",
     accept: "Callable[[bytes], T | None]",
 ) -> "tuple[T | None, int]":
-    """Send `phy` and listen; (what `accept` made of the first frame it took, node clock at the end of the uplink).
+    """Send `phy` and listen; (what `accept` made of the first frame it took, node clock, ms, at the end of the uplink).
 
     `delays`: RX1 and RX2 in seconds. `accept` returns None for a frame that is not for us. RadioError: nothing left.
     """
@@ -46,7 +46,7 @@ def exchange(
     gc.collect()  # now, not between the end of the uplink and the window
     dbm = min(session.config.power_dbm, region.tx_power_dbm(session.power))
     end_us = radio.send(phy, up_hz, sf, bw_hz, dbm)
-    sent_at = power.clock()
+    sent_at = power.clock_ms()
     _rest(session, counters, up_hz, time_on_air_us(sf, bw_hz, len(phy)))
     windows = (
         (delays[0], down_hz, region.rx1_dr(dr, session.rx1_offset)),
@@ -60,6 +60,12 @@ def exchange(
                 session.snr = packet.snr
                 return found, sent_at
     return None, sent_at
+
+
+def seconds_on_air(session: "Session") -> int:
+    """Whole seconds that a usual frame takes: ages count to the moment it has been heard."""
+    sf, bw_hz = session.region.data_rates[session.dr]
+    return (time_on_air_us(sf, bw_hz, 40) + 500000) // 1000000
 
 
 def _window(radio: "Sx126x", end_us: "Any", delay_s: int, hz: int, rate: "tuple[int, int]") -> "Packet | None":

@@ -14,7 +14,7 @@ def made(region="IN865", **radio):
     return Session(conf), Counters(bench.FOLDER)
 
 
-def obey(session, counters, data, sent_at=1000):
+def obey(session, counters, data, sent_at=1000000):
     commands.obey(session, counters, wire.parse(data, DOWN), sent_at)
 
 
@@ -147,9 +147,9 @@ def test_5_3_duty_cycle():
 def test_device_time_sets_utc():
     session, counters = made()
     # GPS second 1451260818 is 2026-01-01 00:00:00 UTC (18 leap seconds)
-    obey(session, counters, wire.build(wire.DEVICE_TIME, DOWN, gps_seconds=1451260818, fraction_256=0), 5000)
+    obey(session, counters, wire.build(wire.DEVICE_TIME, DOWN, gps_seconds=1451260818, fraction_256=0), 5000000)
     assert counters.utc_offset + 5000 == 1767225600
-    obey(session, counters, wire.build(wire.DEVICE_TIME, DOWN, gps_seconds=1451260818, fraction_256=200), 5000)
+    obey(session, counters, wire.build(wire.DEVICE_TIME, DOWN, gps_seconds=1451260818, fraction_256=200), 5000000)
     assert counters.utc_offset + 5000 == 1767225601
 
 

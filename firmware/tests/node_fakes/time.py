@@ -46,5 +46,9 @@ def ticks_diff(end, start):
     return (end - start + _PERIOD // 2) % _PERIOD - _PERIOD // 2
 
 
+def time_ns():
+    return epoch_s * 1000000000 + now_us * 1000
+
+
 def time():
     return epoch_s + now_us // 1000000
