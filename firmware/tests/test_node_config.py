@@ -46,7 +46,7 @@ def test_good() -> None:
 
 
 def test_abp_and_defaults() -> None:
-    raw = {"board": "pico_waveshare", "kind": "water", "sensors": [{"kind": "battery"}]}
+    raw: dict[str, Any] = {"board": "pico_waveshare", "kind": "water", "sensors": [{"kind": "battery"}]}
     raw["abp"] = {"dev_addr": "01020304", "nwk_skey": "01" * 16, "app_skey": "02" * 16}
     found = config.check(raw)
     assert (found.region, found.interval_s, found.dr, found.channel, found.otaa) == ("IN865", 900, 3, -1, False)

@@ -139,14 +139,14 @@ class Server:
         self.fleet.send(b"\x02\x12\x34\x03" + json.dumps({"txpk": txpk}).encode(), address)
 
 
-SOIL = [
+SOIL: list[dict[str, Any]] = [
     {"kind": "rs485_soil", "at": "probe1", "uart": 1, "tx": 4, "rx": 5, "address": 1, "power": 2},
     {"kind": "rs485_soil", "at": "probe2", "uart": 1, "tx": 4, "rx": 5, "address": 2, "power": 2},
     {"kind": "capacitive", "at": "probe3", "adc": 7, "power": 2},
     {"kind": "ds18b20", "at": "node", "pin": 6, "power": 2},
     {"kind": "battery", "at": "node"},
 ]
-WATER = [
+WATER: list[dict[str, Any]] = [
     {"kind": "pressure", "at": "water", "adc": 27, "power": 22},
     {"kind": "ultrasonic", "at": "water", "uart": 1, "tx": 4, "rx": 5, "power": 22},
     {"kind": "ds18b20", "at": "water", "pin": 6, "power": 22},
@@ -191,7 +191,7 @@ def check_values(device: Device) -> int:
     return count
 
 
-BOARDS = (
+BOARDS: tuple[tuple[str, list[dict[str, Any]], bool], ...] = (
     ("heltec_v3", SOIL, False),
     ("pico_waveshare", WATER, True),
     ("lilygo_t3s3", SOIL, True),
