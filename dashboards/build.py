@@ -7,32 +7,12 @@ writes its own, which show the names that its configuration gives: `build.py --c
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models.dashboard import Dashboard
-from suat.config import Config, ConfigError, load
-from suat.locales import LANGUAGES
-from suat_dashboards import pasture_now
-from suat_dashboards.look import Names, names_in
+from suat.config import ConfigError, load
+from suat_dashboards.write import files
 
 HERE = Path(__file__).parent
-DASHBOARDS: dict[str, Callable[[str, Names], Dashboard]] = {pasture_now.NAME: pasture_now.build}
-
-
-def files(config: Config | None = None) -> Iterator[tuple[str, str]]:
-    """Every dashboard in every language: (path below the output folder, content)."""
-    for language in LANGUAGES:
-        names = names_in(config, language) if config else {}
-        for name, build in DASHBOARDS.items():
-            yield f"{language}/{name}.json", as_json(build(language, names))
-
-
-def as_json(dashboard: Dashboard) -> str:
-    """As it is committed: one property a line, letters as they are."""
-    return json.dumps(dashboard, cls=JSONEncoder, indent=2, ensure_ascii=False) + "\n"
 
 
 def main() -> None:

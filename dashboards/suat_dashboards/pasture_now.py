@@ -100,7 +100,6 @@ def _paddock_variable(word: Words) -> dashboard.QueryVariable:
         .label(word("label.paddock"))
         .datasource(query.DATA_SOURCE)
         .query(query.PADDOCKS)
-        .definition(query.PADDOCKS)
         .refresh(model.VariableRefresh.ON_DASHBOARD_LOAD)
         .sort(model.VariableSort.ALPHABETICAL_ASC)
         .multi(True)
