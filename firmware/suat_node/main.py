@@ -4,7 +4,7 @@ import sys
 
 import machine
 
-from suat_node import node, power
+from suat_node import crash, node, power
 
 _PAUSE_MS = 60000  # a node that fails at once must not burn its flash and its battery by starting again and again
 
@@ -12,6 +12,6 @@ try:
     node.main()
 except Exception as error:
     sys.print_exception(error)
-    node.note_crash(error)
+    crash.note(error)
     power.wait_ms(_PAUSE_MS)
     machine.reset()

@@ -279,14 +279,14 @@ def test_other_keys_begin_new_counters():
 
 
 def test_a_large_sample_is_split_between_groups():
-    from suat_node import node as program
+    from suat_node import sample
 
     readings = {("node", "battery"): 3.6, ("water", "volume"): 4000000000, ("water", "depth"): 1.5}
     for probe in ("probe1", "probe2", "probe3", "probe4"):
         for field, value in (("vwc", 0.25), ("temperature", -1.25), ("ec", 0.5), ("count", 0.4)):
             readings[(probe, field)] = value
-    parts = program.bodies(readings)
-    assert len(parts) == 2 and all([len(part) <= program.BODY_MAX for part in parts])
+    parts = sample.bodies(readings)
+    assert len(parts) == 2 and all([len(part) <= sample.BODY_MAX for part in parts])
     found = {}
     for part in parts:
         found.update(payload.unpack(part))
@@ -294,21 +294,21 @@ def test_a_large_sample_is_split_between_groups():
 
 
 def test_four_probes_and_battery_travel_as_one_sample():
-    from suat_node import node as program
+    from suat_node import sample
 
     readings = {("node", "battery"): 3.6}
     for probe in ("probe1", "probe2", "probe3", "probe4"):
         for field, value in (("vwc", 0.25), ("temperature", -1.25), ("ec", 0.5)):
             readings[(probe, field)] = value
-    parts = program.bodies(readings)
+    parts = sample.bodies(readings)
     assert len(parts) == 1
     assert len(payload.encode([payload.Sample(9, 3, parts[0])], 36, 3)[0]) <= 36
 
 
 def test_a_value_that_no_field_carries_becomes_a_fault():
-    from suat_node import node as program
+    from suat_node import sample
 
-    parts = program.bodies({("probe1", "temperature"): 999.0, ("probe1", "vwc"): 0.2, ("node", "battery"): 3.6})
+    parts = sample.bodies({("probe1", "temperature"): 999.0, ("probe1", "vwc"): 0.2, ("node", "battery"): 3.6})
     assert payload.unpack(parts[0]) == {("probe1", "vwc"): 0.2, ("probe1", "fault"): 3, ("node", "battery"): 3.6}
 
 

@@ -1,0 +1,128 @@
+"""Sense and pack: from the sensors to samples on flash."""
+
+import gc
+
+import machine
+from suat_wire.fields import GROUPS, PayloadError, raw_of
+from suat_wire.payload import pack
+
+from suat_node import VERSION, crash, power, sensors
+from suat_node.keep import delivery, times
+from suat_node.keep.backlog import Entry
+from suat_node.sensors import logger
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from suat_node.config import Board, Options, Readings
+    from suat_node.node import Node
+    from suat_node.sensors.logger import Row
+
+HEALTH_H = 24
+BODY_MAX = 29  # with header, age and 15 bytes of FOpts this fits into 51 bytes; a larger sample is split
+
+
+def sense(node: "Node", now: int) -> None:
+    """Read all sensors and keep one sample of them, and one of each new row of a data logger."""
+    counters = node.counters
+    interval = node.setting("interval_s", node.config.interval_s)
+    counters.next_sense = times.next_wake(counters, now, interval, counters.identity % interval)
+    readings = sensors.read_all(node.config.sensors, node.board)
+    for sensor in node.config.sensors:
+        if sensor["kind"] == "logger":
+            readings.update(_take_rows(node, sensor))
+    if not counters.health_at or now - counters.health_at >= node.setting("health_h", HEALTH_H) * 3600:
+        readings.update(_health(node, now))
+        counters.health_at = now
+    keep(node, readings, now, 0)
+
+
+def _take_rows(node: "Node", sensor: "Options") -> "Readings":
+    """Keep a data logger's new rows; what it costs the node's own sample is at most a fault."""
+    try:
+        rows = sensors.powered(sensor, node.board, _rows_since(node))
+    except Exception as error:
+        return {("node", "fault"): sensors.fault_code(error)}
+    now = power.clock()
+    for number, age, readings in rows:
+        power.feed()
+        keep(node, readings, now - age, number + 1)
+        node.counters.logger_next = number + 1
+    return {}
+
+
+def _rows_since(node: "Node") -> "Callable[[Options, Board], list[Row]]":
+    return lambda sensor, board: logger.rows(sensor, board, node.counters.logger_next)
+
+
+def keep(node: "Node", readings: "Readings", taken: int, source: int) -> None:
+    """Pack readings and keep them on flash: one record, or more when they are too large for the slowest data rate."""
+    counters = node.counters
+    stamp, boot = times.stamp(counters, taken)
+    for body in bodies(readings):
+        record = counters.next_record(node.session)
+        if node.backlog.append(Entry(record, stamp, boot, source, body)):
+            delivery.waits(counters, record)
+    counters.lost += node.backlog.lost
+    node.backlog.lost = 0
+
+
+def bodies(readings: "Readings") -> "list[bytes]":
+    """Packed bodies of at most BODY_MAX bytes, split between groups. A value that no field carries becomes a fault."""
+    out: "list[bytes]" = []
+    part: "Readings" = {}
+    packed = b""
+    for group, fields in GROUPS:
+        mine: "Readings" = {}
+        bad = False
+        for name, kind, divisor, _unit in fields:
+            value = readings.get((group, name))
+            if value is None:
+                continue
+            try:
+                raw_of(value, kind, divisor)
+                mine[(group, name)] = value
+            except PayloadError:
+                bad = True
+        if bad and (group, "fault") not in mine and group != "health":
+            mine[(group, "fault")] = sensors.OUT_OF_RANGE
+        if not mine:
+            continue
+        both = dict(part)
+        both.update(mine)
+        body = pack(both)
+        if len(body) > BODY_MAX and part:
+            out.append(packed)
+            part, packed = mine, pack(mine)
+        else:
+            part, packed = both, body
+    if part:
+        out.append(packed)
+    return out
+
+
+def _health(node: "Node", now: int) -> "Readings":
+    """The node's own state, once a day and after each cold start."""
+    counters = node.counters
+    gc.collect()
+    return {
+        ("health", "firmware"): VERSION[0] << 16 | VERSION[1],
+        ("health", "boots"): counters.boots,
+        ("health", "reset_cause"): _reset_cause(),
+        ("health", "backlog"): min(len(node.backlog.held), 65535),
+        ("health", "uptime_h"): min((now - counters.started) // 3600, 65535),
+        ("health", "crash"): crash.last(),
+        ("health", "lost"): min(counters.lost, 65535),
+        ("health", "heap_free"): min(gc.mem_free() // 1024, 65535),
+    }
+
+
+def _reset_cause() -> int:
+    """Place in suat_wire.fields.RESET_CAUSES; ports differ in which constants they have."""
+    cause = machine.reset_cause()
+    names = ("", "PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RESET", "BROWNOUT_RESET")
+    for i, name in enumerate(names):
+        if name and cause == getattr(machine, name, None):
+            return i
+    return 0
