@@ -8,7 +8,6 @@ from typing import Literal, NamedTuple
 
 from suat import preflight
 from suat.config import Config
-from suat.errors import SuatError
 from suat.store.journal import JournalError, Reader
 
 Level = Literal["good", "look", "bad"]
@@ -104,9 +103,17 @@ def _influx(config: Config) -> Iterator[Finding]:
     if config.influx is None:
         yield Finding("good", "no InfluxDB is configured: the journal and the board page stand alone")
         return
-    from suat.store.influx import probe
+    from suat.store.influx_http import Verdict, open_writer, places
 
+    writer = open_writer(config.influx)
     try:
-        yield Finding("good", f"InfluxDB answers: {probe(config.influx)}")
-    except SuatError as error:
-        yield Finding("bad", *str(error).split("; ", 1))
+        for place in places(config.influx.buckets).values():
+            answer = writer.write(place, [])
+            # An empty write asks for the same rights as a full one; what it has to say of the lines is no matter.
+            if answer.verdict in (Verdict.DONE, Verdict.BAD_LINES):
+                yield Finding("good", f"InfluxDB takes points into {place}")
+            else:
+                todo = "see docs/operator.md, InfluxDB" if answer.verdict is Verdict.REFUSED else "is it running?"
+                yield Finding("bad", f"InfluxDB at {config.influx.url}, {place}: {answer.reason}", todo)
+    finally:
+        writer.close()

@@ -221,8 +221,10 @@ class Mortal:
     def call_later(self, delay: float, call: Callable[..., None], *args: Any) -> Timer:
         return self._scheduler.call_later(delay, self._if_alive, call, *args)
 
-    def offload(self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
-        self._scheduler.offload(work, lambda result, error: self._if_alive(done, result, error))
+    def offload(
+        self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None], lane: str = "journal"
+    ) -> None:
+        self._scheduler.offload(work, lambda result, error: self._if_alive(done, result, error), lane)
 
 
 def new_life(demo: Demo) -> Mortal:

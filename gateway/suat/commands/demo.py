@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -50,6 +52,8 @@ def demo(
                 print(json.dumps(summary, ensure_ascii=False))
             else:
                 _print(summary, pasture)
+                if serve or data_dir is not None:
+                    print(f"\nlook further: suat status --config {pasture.config_path} --at {summary['at']}")
             if serve:
                 now_us = pasture.scheduler.wall_us()
                 asyncio.run(_serve(pasture, bind, now_us))
@@ -87,12 +91,20 @@ def _print(summary: dict[str, Any], pasture: Any) -> None:
         f"paddocks  {', '.join(f'{count} {name}' for name, count in summary['statuses'].items())}\n"
     )
     print_status(station_status(pasture.config, pasture.station.reader, pasture.scheduler.wall_us()))
-    print(f"\nlook further: suat status --config {pasture.config_path} --at {summary['at']}")
 
 
 async def _serve(pasture: Any, bind: str, now_us: int) -> None:
-    """The board page as of the end of the run."""
-    from suat.show.serve import serve_until_stopped
+    """The board page as of the end of the run, until Ctrl-C or SIGTERM."""
+    from suat.config import BoardTable
+    from suat.show.serve import serve
 
-    print(f"board page: http://{bind}/   (Ctrl-C ends)", file=sys.stderr, flush=True)
-    await serve_until_stopped(pasture.config, pasture.station.reader, lambda: now_us, bind)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    config = pasture.config.model_copy(update={"board": BoardTable(bind=bind)})
+    async with contextlib.AsyncExitStack() as cleanup:
+        board = await serve(config, pasture.station.reader, lambda: now_us, cleanup)
+        print(f"board page: http://{bind}/   (Ctrl-C ends)", file=sys.stderr, flush=True)
+        waiting = asyncio.create_task(stop.wait())
+        await asyncio.wait({waiting, board}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
