@@ -58,7 +58,7 @@ class Board:
         self.rtc_set_s = 946684800 if self.esp32 else 1609459200  # what it shows after power-on: 2000, 2021
         self.deep_hold = False
         self.names: list[str] = setup["names"]
-        self.format = "<%dd" % len(self.names)
+        self.format = f"<{len(self.names)}d"
         self.values: dict[str, float | None] = {}
         self.values_at = -NEVER
         self.prefetched = -1
@@ -99,7 +99,7 @@ class Board:
             elif kind == "flow":
                 self.i2c[sensor.get("i2c", 0)] = EventCounter(PulseMeter(self, sensor))
             else:
-                raise ValueError("the simulator has no sensor of kind %r" % kind)
+                raise ValueError(f"the simulator has no sensor of kind {kind!r}")
 
     def powered(self, sensor: "dict[str, Any]") -> bool:
         """Whether the sensor's supply is on."""
@@ -299,7 +299,7 @@ class Board:
     def _take_values(self, at: int) -> None:
         self.prefetched = -1
         numbers = struct.unpack(self.format, self.stream.read(8 * len(self.names)))
-        self.values = {name: None if x != x else x for name, x in zip(self.names, numbers)}
+        self.values = {name: None if x != x else x for name, x in zip(self.names, numbers)}  # noqa: B905
         self.values_at = at
 
     def _drain(self) -> None:

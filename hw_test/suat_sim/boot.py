@@ -10,7 +10,7 @@ import os
 import random
 import sys
 
-import vfs
+import vfs  # type: ignore[import-not-found]
 
 from suat_sim import board, flash, link, modules
 
@@ -23,9 +23,9 @@ END_OF_REPL_US = 1 << 59
 
 def start(path: str) -> None:
     """Run one node until the host ends it."""
-    with open(path) as file:
+    with open(path) as file:  # noqa: PTH123
         setup = json.load(file)
-    stream = open(setup["fd"], "r+b")
+    stream = open(setup["fd"], "r+b")  # noqa: PTH123, SIM115
     wiring = __import__("suat_node.boards." + setup["config"]["board"], None, None, ("CHIP",))
     hardware = board.Board(setup, stream, wiring)
     board.current = hardware

@@ -76,7 +76,7 @@ class ModbusProbe:
                 if value is None:
                     return 0, b""
                 if first <= register < first + count:
-                    words[register - first] = int(round(value / unit)) & 0xFFFF
+                    words[register - first] = round(value / unit) & 0xFFFF
             answer = bytes((request[0], request[1], 2 * count))
             answer += b"".join([bytes((word >> 8, word & 255)) for word in words])
         return 40000, answer + crc16(answer)
@@ -96,9 +96,9 @@ class Ultrasonic:
         distance = self.board.value("water.distance")
         if distance is None:
             return 0, b""
-        mm = max(0, min(65535, int(round(distance * 1000))))
-        head = (0xFF, mm >> 8, mm & 255)
-        return 100000, bytes(head + (sum(head) & 255,))
+        mm = max(0, min(65535, round(distance * 1000)))
+        head = bytes((0xFF, mm >> 8, mm & 255))
+        return 100000, head + bytes((sum(head) & 255,))
 
 
 class Logger:
@@ -146,7 +146,7 @@ class Thermometer:
             if byte == 0x44:
                 value = self.board.value(self.name)
                 if value is not None:
-                    self.pending = int(round(value * 16))
+                    self.pending = round(value * 16)
                     self.ready_at = self.board.clock.now + 750000  # 12 bits
             elif byte == 0xBE:
                 self.state = "read"

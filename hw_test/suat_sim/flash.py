@@ -4,7 +4,7 @@ Writing takes time, as erasing does on a real chip. A power cut can be set to fa
 leaves the front half of its data, anything else is not done at all.
 """
 
-import vfs
+import vfs  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -57,10 +57,10 @@ class Image:
             for value, content in contents:
                 if value != content:
                     value[:] = content
-            for value, content in tables:
-                if value != content:
-                    value.clear()
-                    value.update(content)
+            for table, entries in tables:
+                if table != entries:
+                    table.clear()
+                    table.update(entries)
 
 
 def run(start: "Any", main: str, fresh_every: int) -> None:

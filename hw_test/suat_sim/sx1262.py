@@ -102,7 +102,7 @@ class Sx1262(Settings):
         elif self.held_in_reset:
             self.held_in_reset = False
             if t - self.reset_since < 100:
-                self.fault(t, "NRESET low for %d us, needs 100 (8.1)" % (t - self.reset_since))
+                self.fault(t, f"NRESET low for {t - self.reset_since} us, needs 100 (8.1)")
             self.power_on(t)
 
     def busy(self, t: int) -> int:
@@ -154,9 +154,8 @@ class Sx1262(Settings):
             self.ignored = self.held_in_reset
             if self.mode == SLEEP:
                 if t < self.deaf_until:
-                    self.fault(
-                        t, "selected %d us after SetSleep, which takes 500 (13.1.1)" % (t - self.deaf_until + 500)
-                    )
+                    asleep = t - self.deaf_until + SLEEP_DEAF_US
+                    self.fault(t, f"selected {asleep} us after SetSleep, which takes 500 (13.1.1)")
                 self._wake(t)
         elif self.selected:
             self.selected = False
@@ -184,8 +183,8 @@ class Sx1262(Settings):
             if t < self.busy_until:
                 # The vendor's own drivers wake the chip with a GetStatus that it does not read.
                 if not (self.waking and data[0] == 0xC0):
-                    name = COMMANDS[data[0]][0] if data[0] in COMMANDS else "0x%02X" % data[0]
-                    self.fault(t, "%s while BUSY for another %d us (8.3.1)" % (name, self.busy_until - t))
+                    name = COMMANDS[data[0]][0] if data[0] in COMMANDS else f"0x{data[0]:02X}"
+                    self.fault(t, f"{name} while BUSY for another {self.busy_until - t} us (8.3.1)")
                 self.ignored = True
             elif t >= self.event_at or self.listening_since >= 0:
                 self._update(t)
@@ -250,17 +249,17 @@ class Sx1262(Settings):
         known = COMMANDS.get(code)
         if known is None:
             self.command_status = 4
-            self.fault(t, "opcode 0x%02X is none of the data sheet's that this model knows" % code)
+            self.fault(t, f"opcode 0x{code:02X} is none of the data sheet's that this model knows")
             return
         name, count, modes, busy_us = known
         given = len(command) - 1
         if given < (2 if count < 0 else count) or (count >= 0 and code not in READ_FROM and given > max(count, 1)):
             self.command_status = 4
-            self.fault(t, "%s with %d parameter bytes (13)" % (name, given))
+            self.fault(t, f"{name} with {given} parameter bytes (13)")
             return
         if self.mode not in modes:
             self.command_status = 5
-            self.fault(t, "%s in mode %s (13)" % (name, MODE_NAMES[self.mode]))
+            self.fault(t, f"{name} in mode {MODE_NAMES[self.mode]} (13)")
             return
         self.busy_until = t + busy_us
         action = _ACTIONS.get(code)
@@ -309,14 +308,14 @@ class Sx1262(Settings):
         )
         for missing, what in lack:
             if missing:
-                self._refuse(t, "%s without %s" % (name, what))
+                self._refuse(t, f"{name} without {what}")
                 return False
         low, high = self.image[0] * 4000000, self.image[1] * 4000000
         if not low <= self.hz <= high:
-            self.fault(t, "%s at %d Hz without image calibration for that band (9.2.1)" % (name, self.hz))
+            self.fault(t, f"{name} at {self.hz} Hz without image calibration for that band (9.2.1)")
         inverted = self.packet[4] == 1  # type: ignore[index]
         if bool(self.registers[0x0736] & 4) == inverted:
-            self.fault(t, "%s with register 0x0736 wrong for this IQ polarity (15.4)" % name)
+            self.fault(t, f"{name} with register 0x0736 wrong for this IQ polarity (15.4)")
         return True
 
     def _flags(self) -> int:
@@ -346,7 +345,7 @@ class Sx1262(Settings):
         preamble, implicit, length, crc, _ = self.packet  # type: ignore[misc]
         base = self.tx_base
         if base + length > 256 or self.written[0] > base or self.written[1] < base + length:
-            self._refuse(t, "SetTx of %d bytes at %d, but %s was written (14.2)" % (length, base, self.written))
+            self._refuse(t, f"SetTx of {length} bytes at {base}, but {self.written} was written (14.2)")
             return
         if bool(self.registers[0x0889] & 4) == (bw == 500000):
             self.fault(t, "SetTx with register 0x0889 wrong for this bandwidth (15.1)")
@@ -362,7 +361,7 @@ class Sx1262(Settings):
         self.event_at, self.event_irq = start + airtime, TX_DONE
         if limit and limit < airtime:
             self.event_at, self.event_irq = start + limit, TIMEOUT
-            self.fault(t, "the time-out of SetTx (%d us) is shorter than the frame (%d us)" % (limit, airtime))
+            self.fault(t, f"the time-out of SetTx ({limit} us) is shorter than the frame ({airtime} us)")
             return
         payload = bytes(self.buffer[base : base + length])
         self.air.transmit(start, self.hz, sf, bw, power - 22 + self.pa_dbm, self._flags(), preamble, airtime, payload)

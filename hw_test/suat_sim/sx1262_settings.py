@@ -104,7 +104,7 @@ class Settings:
 
     def _set_pa(self, t: int, c: bytearray) -> None:
         if c[1] > 4 or c[2] > 7 or c[3] != 0 or c[4] != 1:
-            self._refuse(t, "SetPaConfig %d %d %d %d is out of the SX1262's range (13.1.14)" % (c[1], c[2], c[3], c[4]))
+            self._refuse(t, f"SetPaConfig {c[1]} {c[2]} {c[3]} {c[4]} is out of the SX1262's range (13.1.14)")
             return
         self.pa_set = True
         self.pa_dbm = PA_DBM.get((c[1], c[2]), 22)
@@ -112,7 +112,7 @@ class Settings:
     def _set_fallback(self, t: int, c: bytearray) -> None:
         mode = {0x20: STBY_RC, 0x30: STBY_XOSC, 0x40: FS}.get(c[1])
         if mode is None:
-            self._refuse(t, "SetRxTxFallbackMode 0x%02X (13.1.15)" % c[1])
+            self._refuse(t, f"SetRxTxFallbackMode 0x{c[1]:02X} (13.1.15)")
             return
         self.fallback = mode
 
@@ -125,7 +125,7 @@ class Settings:
     def _write_buffer(self, t: int, c: bytearray) -> None:
         start, end = c[1], c[1] + len(c) - 2
         if end > 256:
-            self._refuse(t, "WriteBuffer of %d bytes at %d overruns the buffer (6.1.6)" % (len(c) - 2, c[1]))
+            self._refuse(t, f"WriteBuffer of {len(c) - 2} bytes at {start} overruns the buffer (6.1.6)")
             return
         self.buffer[start:end] = c[2:]
         self.written = (start, end)
@@ -145,7 +145,7 @@ class Settings:
             self._refuse(t, "SetDIO3AsTCXOCtrl, but the board has a crystal (13.3.6)")
             return
         if c[1] > 7:
-            self._refuse(t, "TCXO voltage 0x%02X (13.3.6)" % c[1])
+            self._refuse(t, f"TCXO voltage 0x{c[1]:02X} (13.3.6)")
             return
         self.tcxo_on = True
         self.calibrated = False
@@ -161,14 +161,14 @@ class Settings:
             return
         self.packet_type = c[1]
         if c[1] != 1:
-            self._refuse(t, "packet type %d: this model knows LoRa only" % c[1])
+            self._refuse(t, f"packet type {c[1]}: this model knows LoRa only")
 
     def _set_tx_params(self, t: int, c: bytearray) -> None:
         power = c[1] - 256 if c[1] > 127 else c[1]
         if not self.pa_set:
             self._refuse(t, "SetTxParams before SetPaConfig (14.2)")
         elif not -9 <= power <= 22 or c[2] > 7:
-            self._refuse(t, "SetTxParams %d dBm, ramp %d (13.4.4)" % (power, c[2]))
+            self._refuse(t, f"SetTxParams {power} dBm, ramp {c[2]} (13.4.4)")
         else:
             self.tx_params = (power, RAMP_US[c[2]])
 
@@ -177,7 +177,7 @@ class Settings:
         if self.packet_type != 1:
             self._refuse(t, "SetModulationParams before SetPacketType (13.4.5)")
         elif len(c) < 5 or bw is None or not 5 <= c[1] <= 12 or not 1 <= c[3] <= 4 or c[4] > 1:
-            self._refuse(t, "SetModulationParams %s (13.4.5.2)" % c[1:])
+            self._refuse(t, f"SetModulationParams {c[1:]} (13.4.5.2)")
         elif ((1 << c[1]) * 1000 >= 16 * bw) != bool(c[4]):
             self._refuse(t, "low data rate optimisation is for symbols of 16.38 ms or more (6.1.1.4)")
         else:
@@ -187,7 +187,7 @@ class Settings:
         if self.packet_type != 1:
             self._refuse(t, "SetPacketParams before SetPacketType (13.4.6)")
         elif len(c) < 7 or c[3] > 1 or c[5] > 1 or c[6] > 1:
-            self._refuse(t, "SetPacketParams %s (13.4.6.2)" % c[1:])
+            self._refuse(t, f"SetPacketParams {c[1:]} (13.4.6.2)")
         else:
             self.packet = (c[1] << 8 | c[2], c[3], c[4], c[5], c[6])
 

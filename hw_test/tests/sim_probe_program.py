@@ -1,17 +1,18 @@
 """A node program for tests of the simulated hardware: does what /plan.json says and keeps notes in /notes."""
 
 import json
+import os
 import time
 
 import machine
 
-with open("/plan.json") as _file:
+with open("/plan.json") as _file:  # noqa: PTH123
     _plan = json.load(_file)
 
 
 def note(*words: object) -> None:
     """Append a line."""
-    with open("/notes", "a") as file:
+    with open("/notes", "a") as file:  # noqa: PTH123
         file.write(" ".join([str(word) for word in words]) + "\n")
 
 
@@ -48,11 +49,9 @@ def main() -> None:
             note("ticks", before, after, time.ticks_diff(after, before), time.ticks_diff(before, after))
         elif name == "write":
             for i in range(step[1]):
-                with open("/file.tmp", "w") as file:
-                    file.write("number %06d" % i)
-                import os
-
-                os.rename("/file.tmp", "/file")
+                with open("/file.tmp", "w") as file:  # noqa: PTH123
+                    file.write(f"number {i:06d}")
+                os.rename("/file.tmp", "/file")  # noqa: PTH104
         elif name == "raise":
             raise ValueError("as planned")
         elif name == "spi":

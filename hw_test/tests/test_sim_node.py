@@ -101,7 +101,15 @@ def test_a_power_cut_ends_whatever_runs_and_forgets_rtc_memory() -> None:
     cuts = ((1_000_000_000, 60_000_000),)
     fleet, notes = run([["deepsleep", 300_000]], 1900, power_cuts=cuts)
     assert kinds(fleet) == ["power"]
-    assert [start[0] for start in starts(notes)] == [PWRON, DEEPSLEEP, DEEPSLEEP, DEEPSLEEP, PWRON, DEEPSLEEP, DEEPSLEEP]
+    assert [start[0] for start in starts(notes)] == [
+        PWRON,
+        DEEPSLEEP,
+        DEEPSLEEP,
+        DEEPSLEEP,
+        PWRON,
+        DEEPSLEEP,
+        DEEPSLEEP,
+    ]
     assert [line[1] for line in notes if line[0] == "rtc"] == ["1", "2", "3", "4", "1", "2", "3"]
 
 

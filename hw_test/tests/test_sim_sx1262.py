@@ -46,7 +46,9 @@ class Bench:
         self.chip = Sx1262(self, lambda t, text: self.faults.append(text), tcxo, dio2, dcdc)
         self.t = 20_000
 
-    def transmit(self, start: int, hz: int, sf: int, bw: int, dbm: int, flags: int, pre: int, air: int, data: bytes) -> None:
+    def transmit(
+        self, start: int, hz: int, sf: int, bw: int, dbm: int, flags: int, pre: int, air: int, data: bytes
+    ) -> None:
         self.sent.append((start, hz, sf, bw, dbm, flags, pre, air, len(data)))
 
     def receive(

@@ -50,7 +50,7 @@ def lightsleep(ms: "int | None" = None) -> None:
         _b.sleep(1 << 50, True)
         return
     if not _b.esp32 and ms > _LIGHTSLEEP_MAX_MS:
-        _b.fault(_clock.now, "lightsleep(%d): an RP2040 sleeps at most 71.6 min" % ms)
+        _b.fault(_clock.now, f"lightsleep({ms}): an RP2040 sleeps at most 71.6 min")
     _b.sleep(int(ms) * 1000, True)
 
 
@@ -160,9 +160,9 @@ class SPI:
         self.byte_ns = 8000000000 // baudrate
         self.radio = _b.radio if number == _b.wiring.SPI_ID else None
         if baudrate > 16000000:
-            _b.fault(_clock.now, "SPI at %d Hz; the SX1262 takes 16 MHz (8.2)" % baudrate)
+            _b.fault(_clock.now, f"SPI at {baudrate} Hz; the SX1262 takes 16 MHz (8.2)")
         if options.get("polarity", 0) or options.get("phase", 0):
-            _b.fault(_clock.now, "SPI mode %s: the SX1262 wants CPOL = CPHA = 0 (8.2)" % options)
+            _b.fault(_clock.now, f"SPI mode {options}: the SX1262 wants CPOL = CPHA = 0 (8.2)")
 
     def init(self, **options: object) -> None:
         """Nothing that the model needs."""
@@ -366,6 +366,6 @@ class WDT:
 
     def __init__(self, id: int = 0, timeout: int = 5000) -> None:
         if timeout < 1 or (not _b.esp32 and timeout > _WDT_MAX_MS):
-            raise ValueError("WDT timeout %d" % timeout)
+            raise ValueError(f"WDT timeout {timeout}")
         _clock.arm_watchdog(timeout * 1000)
         self.feed = _clock.feed  # it is called very often
