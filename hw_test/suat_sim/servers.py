@@ -19,6 +19,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -105,9 +106,9 @@ class Influxd(Server):
     def query(self, text: str, database: str | None = None, *, epoch: str = "u") -> list[dict[str, Any]]:
         """The series of an InfluxQL query: dicts with name, tags, columns, values. ServerError when it fails."""
         fields = {"q": text, "epoch": epoch, **({"db": database} if database else {})}
-        if self.user is not None:
-            fields |= {"u": self.user[0], "p": self.user[1]}
         request = urllib.request.Request(f"{self.url}/query", urllib.parse.urlencode(fields).encode())
+        if self.user is not None:
+            request.add_header("Authorization", "Basic " + b64encode(":".join(self.user).encode()).decode())
         try:
             with urllib.request.urlopen(request, timeout=30) as response:
                 answer = json.load(response)
@@ -191,6 +192,7 @@ events {{ worker_connections 64; }}
 http {{
   access_log off;
   client_max_body_size {max_body};
+  client_body_buffer_size {max_body};
   client_body_temp_path {folder}/body;
   proxy_temp_path {folder}/proxy;
   fastcgi_temp_path {folder}/fastcgi;

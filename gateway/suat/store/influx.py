@@ -34,33 +34,34 @@ REFUSED_S = 60.0  # wait after 401, 403, 404: somebody must act
 HOPELESS = 100  # so many lines refused one by one and none taken: it is not the lines
 
 LANE = "influx"
+_SETTLED = (Verdict.DONE, Verdict.BAD_LINES, Verdict.TOO_LARGE)
 _LINES_A_ROW = 6  # at most: four probes, water, the node
 Place = tuple[int, int]  # (position, row) of a sink
 
 
 @dataclass(slots=True)
 class _Load:
-    """Lines taken from the outbox, by window width (0: no window); `end`: where the sink stands when they are told."""
+    """Lines taken from the outbox, and what became of them; what was told once is not told again after a failure."""
 
-    lines: dict[int, list[str]] = field(default_factory=dict)
-    end: Place = (0, 0)
+    lines: dict[int, list[str]] = field(default_factory=dict)  # by window width, 0: no window
+    end: Place = (0, 0)  # where the sink stands when all is told
     more: bool = False
+    parts: list[tuple[int, list[str]]] = field(default_factory=list)  # still to be told, the next one last
+    letters: list[tuple[int, str, str]] = field(default_factory=list)  # (width, line, reason)
+    taken: int = 0
 
     @property
     def size(self) -> int:
         return sum(map(len, self.lines.values()))
 
-
-@dataclass(slots=True)
-class _Outcome:
-    """What one turn did: `load` is what is left of it, None when all was told."""
-
-    load: _Load | None
-    sent: int = 0
-    letters: list[tuple[str, str]] = field(default_factory=list)
-    answer: Answer | None = None  # why it stopped
-    more: bool = False
-    end: Place = (0, 0)
+    def cut(self, step: int) -> None:
+        """From now on in parts of at most `step` lines."""
+        self.parts = [
+            (width, lines[start : start + step])
+            for width, lines in self.lines.items()
+            for start in range(0, len(lines), step)
+        ][::-1]
+        self.lines = {}
 
 
 class Forwarder:
@@ -141,19 +142,40 @@ class Forwarder:
 
     # On the sink's own thread
 
-    def _turn(self) -> _Outcome:
-        """Take up to a batch out of the outbox and tell it."""
-        load = self._load or self._take(self._place)
-        if not load.size:
-            return _Outcome(None, end=load.end, more=load.more)
-        outcome = _Outcome(load, end=load.end, more=load.more)
-        for width in list(load.lines):
-            outcome.answer = self._tell(self._places[width], load.lines[width], outcome)
-            if outcome.answer is not None:
-                return outcome
-            del load.lines[width]
-        outcome.load = None
-        return outcome
+    def _turn(self) -> Answer | None:
+        """Take a load out of the outbox if there is none left, and tell it; the answer that stopped it."""
+        if self._load is None:
+            self._load = self._take(self._place)
+            self._load.cut(self._batch_lines)
+        load = self._load
+        answer = Answer(Verdict.DONE)
+        while load.parts:
+            width, lines = load.parts[-1]
+            answer = self._writer.write(self._places[width], lines)
+            if answer.verdict not in _SETTLED:
+                return answer
+            load.parts.pop()
+            self._settle(load, width, lines, answer)
+        if not load.taken and len(load.letters) >= HOPELESS and answer.dropped is None:
+            for width, line, _ in load.letters:
+                load.lines.setdefault(width, []).append(line)
+            load.letters = []
+            load.cut(self._batch_lines)
+            return Answer(Verdict.REFUSED, answer.reason)
+        self._batch_lines = min(BATCH_LINES, self._batch_lines + 1 + self._batch_lines // 20)  # after a 413
+        return None
+
+    def _settle(self, load: _Load, width: int, lines: list[str], answer: Answer) -> None:
+        """What an answer says of the lines: taken, set aside, or to be told in halves."""
+        if answer.verdict is Verdict.DONE:
+            load.taken += len(lines)
+        elif len(lines) == 1 or answer.dropped == len(lines):  # the server judged each of them
+            load.letters += [(width, line, answer.reason) for line in lines]
+        else:
+            middle = len(lines) // 2
+            load.parts += [(width, lines[middle:]), (width, lines[:middle])]
+            if answer.verdict is Verdict.TOO_LARGE:
+                self._batch_lines = max(1, min(self._batch_lines, middle))
 
     def _take(self, place: Place) -> _Load:
         points = self._current_points()
@@ -203,77 +225,47 @@ class Forwarder:
                 self._points = version, Points(self._reader.devices(), self._reader.assignments())
         return self._points[1]
 
-    def _tell(self, place: str, lines: list[str], outcome: _Outcome) -> Answer | None:
-        """Send lines, those that are refused one by one set aside; the answer that stops it, None when all are told."""
-        step = self._batch_lines
-        stack = [lines[start : start + step] for start in range(0, len(lines), step)][::-1]
-        letters: list[tuple[str, str]] = []
-        taken = 0
-        answer = Answer(Verdict.DONE)
-        while stack:
-            part = stack.pop()
-            answer = self._writer.write(place, part)
-            if answer.verdict is Verdict.DONE:
-                taken += len(part)
-            elif answer.verdict is Verdict.TOO_LARGE and len(part) > 1:
-                self._batch_lines = max(1, min(self._batch_lines, len(part) // 2))
-                stack += _halves(part)
-            elif answer.verdict is Verdict.BAD_LINES and answer.dropped == len(part):
-                letters += [(line, answer.reason) for line in part]  # the server judged each of them
-            elif answer.verdict in (Verdict.BAD_LINES, Verdict.TOO_LARGE):
-                if len(part) > 1:
-                    stack += _halves(part)
-                else:
-                    letters.append((part[0], answer.reason))
-            else:
-                return answer
-        if not taken and len(letters) >= HOPELESS and answer.dropped is None:
-            return Answer(Verdict.REFUSED, answer.reason)
-        outcome.sent += taken
-        outcome.letters += letters
-        return None
-
     # On the scheduler's thread
 
-    def _done(self, outcome: _Outcome | None, error: BaseException | None) -> None:
+    def _done(self, answer: Answer | None, error: BaseException | None) -> None:
         self._busy = False
-        answer = None
-        if outcome is not None:
-            self._count(outcome)
-            answer = outcome.answer
-        elif error is not None:
+        if error is not None:
             log.error("influx: %s", error, exc_info=None if isinstance(error, JournalError) else error)
             answer = Answer(Verdict.DOWN, str(error))
+        load, self._load = self._load, None
+        if answer is not None:
+            self._load = load
+        elif load is not None:
+            self._finish(load)
         if self._stopped:
             self._writer.close()
         elif answer is not None:
             self._trouble(answer)
         else:
             self._wait_s = RETRY_S[0]
-            more = outcome is not None and outcome.more
+            more = load is not None and load.more
             self._schedule(0.0 if more else LINGER_S if self._woken else POLL_S)
 
-    def _count(self, outcome: _Outcome) -> None:
-        self._load = outcome.load
-        if outcome.load is None:
-            self._place = outcome.end
-        if outcome.sent and self.problem is not None:
+    def _finish(self, load: _Load) -> None:
+        """A load was told."""
+        self._place = load.end
+        self.points_sent += load.taken
+        self._unwritten += load.taken
+        if load.taken and self.problem is not None:
             log.warning("influx: it takes points again")
             self.problem = None
-        self.points_sent += outcome.sent
-        self._unwritten += outcome.sent
-        if outcome.letters:
-            self.letters_set_aside += len(outcome.letters)
-            self._letters += outcome.letters
-            count, reason = len(outcome.letters), outcome.letters[0][1]
+        if load.letters:
+            self.letters_set_aside += len(load.letters)
+            self._letters += [(line, reason) for _, line, reason in load.letters]
+            count, reason = len(load.letters), load.letters[0][2]
             log.error("influx: %d points were refused and set aside (dead letters): %s", count, reason)
         late = self._scheduler.monotonic() - self._written_at >= PERSIST_S
         if not self._stopped and (self._letters or self._unwritten >= PERSIST_LINES or late):
             self._persist()
 
     def _trouble(self, answer: Answer) -> None:
-        if self.problem != answer.reason:
-            log.warning("influx: %s; the points wait in the journal", answer.reason)
+        level = logging.WARNING if self.problem is None else logging.DEBUG  # said once, until it works again
+        log.log(level, "influx: %s; the points wait in the journal", answer.reason)
         self.problem = answer.reason
         if answer.verdict is Verdict.BUSY and answer.retry_after_s is not None:
             wait_s = answer.retry_after_s
@@ -308,11 +300,6 @@ class Forwarder:
         self._written_at = self._scheduler.monotonic()
         self._unwritten = 0
         self._scheduler.offload(write, done)
-
-
-def _halves(lines: list[str]) -> list[list[str]]:
-    middle = len(lines) // 2
-    return [lines[middle:], lines[:middle]]
 
 
 def resend(journal: Journal, since_us: int) -> int:

@@ -350,7 +350,8 @@ class Reader:
         return [(row[0], _alert(row[1:])) for row in rows]
 
     def _entry(self, query: str, table: str, entry: OutboxEntry, after_row: int, limit: int) -> list[Any]:
-        where = f"WHERE {table}id BETWEEN ? AND ?" + (f" AND {table}registration = ?" if entry.registration else "")
+        # The plus keeps SQLite on the range of ids: by the node's index it would sort all its rows each time.
+        where = f"WHERE {table}id BETWEEN ? AND ?" + (f" AND +{table}registration = ?" if entry.registration else "")
         arguments = [max(entry.first, after_row + 1), entry.last, *([entry.registration] if entry.registration else [])]
         return self._ask(f"{query}{where} ORDER BY {table}id LIMIT ?", (*arguments, limit))
 
