@@ -44,7 +44,7 @@ fi
 if [ ! -f "$stamp" ] || [ -n "$(newest)" ]; then
     echo "Setting up Python's side (a minute the first time) ..."
     [ -x $venv/bin/python ] || python3 -m venv $venv
-    $venv/bin/pip install --quiet --disable-pip-version-check --editable ".[$extra]"
+    $venv/bin/pip install -qq --disable-pip-version-check --editable ".[$extra]"
     touch "$stamp"
 fi
 
