@@ -17,6 +17,11 @@ lint: setup-test ## ruff and mypy
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	@for chip in rp2 esp32; do \
+	    echo "mypy: the node against the $$chip stubs" && \
+	    MYPYPATH=.venv/stubs-$$chip:firmware .venv/bin/mypy --config-file firmware/mypy.ini \
+	        --custom-typeshed-dir .venv/stubs-$$chip || exit 1; \
+	done
 
 bench: setup-test ## measure the hot paths; ratios and absolute figures
 	$(PYTHON) tools/bench.py

@@ -50,7 +50,7 @@ def example() -> Iterator[str]:
 
 def shoot(url: str, out: Path) -> list[str]:
     """Take all the pictures; gives the faults found on the way."""
-    faults = []
+    faults: list[str] = []
     out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)

@@ -45,6 +45,12 @@ if [ ! -f "$stamp" ] || [ -n "$(newest)" ]; then
     echo "Setting up Python's side (a minute the first time) ..."
     [ -x $venv/bin/python ] || python3 -m venv $venv
     $venv/bin/pip install -qq --disable-pip-version-check --editable ".[$extra]"
+    if [ "$role" = test ]; then # the boards' own stubs, each in a folder of its own
+        for chip in rp2 esp32; do
+            rm -rf "$venv/stubs-$chip"
+            $venv/bin/pip install -qq --disable-pip-version-check --target "$venv/stubs-$chip" "micropython-$chip-stubs==1.29.*"
+        done
+    fi
     touch "$stamp"
 fi
 
