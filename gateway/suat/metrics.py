@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 REGISTRY = CollectorRegistry()
 
-COMMIT_SECONDS = Histogram(
+
+class Durations(Collector):
+    """A histogram that takes a batch at a time: the library's own costs 2 us a value, a tenth of a frame's way."""
+
+    def __init__(self, name: str, description: str, edges: tuple[float, ...]) -> None:
+        self._name, self._description, self._edges = name, description, edges
+        self._counts = [0] * (len(edges) + 1)
+        self._sum = 0.0
+        REGISTRY.register(self)
+
+    def observe(self, seconds: Iterable[float]) -> None:
+        """Count durations [s]."""
+        edges, counts = self._edges, self._counts
+        for duration in seconds:
+            counts[bisect_left(edges, duration)] += 1
+            self._sum += duration
+
+    def collect(self) -> Iterator[Metric]:
+        edges = [*map(repr, self._edges), "+Inf"]
+        buckets = list(zip(edges, map(float, accumulate(self._counts)), strict=True))
+        yield HistogramMetricFamily(self._name, self._description, buckets, self._sum)
+
+
+# The 200 ms in which the copies of a frame are collected are part of it.
+COMMIT_SECONDS = Durations(
     "suat_receive_to_commit_seconds",
     "From a frame's reception to its commit",
-    buckets=(0.05, 0.1, 0.25, 0.3, 0.35, 0.4, 0.5, 0.75, 1.0, 2.5, 10.0),
-    registry=REGISTRY,
+    (0.05, 0.1, 0.2, 0.22, 0.24, 0.26, 0.28, 0.3, 0.32, 0.35, 0.4, 0.45, 0.5, 0.6, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0),
 )
 SAMPLES_KEPT = Counter("suat_samples_kept", "Samples committed for the first time", registry=REGISTRY)
-FRAMES = Gauge("suat_frames", "Frames by what became of them", ["outcome"], registry=REGISTRY)
 BACKLOG = Gauge("suat_outbox_entries", "Journal entries that InfluxDB has not been told", registry=REGISTRY)

@@ -21,8 +21,9 @@ from typing import TypeVar
 
 from suat.clock import Scheduler, Timer
 from suat.config import Config
+from suat.errors import SuatError
 from suat.ingest.base import take_counters
-from suat.metrics import COMMIT_SECONDS, SAMPLES_KEPT
+from suat.metrics import BACKLOG, COMMIT_SECONDS, SAMPLES_KEPT
 from suat.network.keys import RootKeys
 from suat.network.server import NetworkServer
 from suat.pasture.decide import Decider
@@ -45,7 +46,7 @@ MAX_PENDING = 100_000  # frames held while the journal can't be written; beyond 
 class Pace:
     """How often the stages that follow a clock run [s]."""
 
-    commit: float = 0.05  # what arrives within it shares one transaction
+    commit: float = 0.025  # between two transactions: what is admitted within it shares the next
     housekeeping: float = 1.0  # counters of refused frames are written, new nodes are taken over
     summary: float = 60.0
     decision: float = 300.0
@@ -77,6 +78,7 @@ class Pipeline:
         self._registry_version = -1
         self._pending: list[Admitted] = []
         self._commit_timer: Timer | None = None
+        self._commit_due = 0.0  # not before [monotonic s]
         self._committing = False
         self._retry_s = RETRY_S[0]
         self._timers: dict[str, Timer] = {}
@@ -94,8 +96,12 @@ class Pipeline:
         if len(self._pending) > MAX_PENDING:
             self._give_up(self._pending[: MAX_PENDING // 10])
             del self._pending[: MAX_PENDING // 10]
+        self._commit_soon()
+
+    def _commit_soon(self) -> None:
+        """At once after a pause, so that a lone frame's answer goes out early; else when the next is due."""
         if self._commit_timer is None and not self._committing:
-            self._commit_timer = self.scheduler.call_later(self.pace.commit, self._commit)
+            self._commit_timer = self.scheduler.call_at(self._commit_due, self._commit)
 
     def _commit(self) -> None:
         self._commit_timer = None
@@ -107,6 +113,7 @@ class Pipeline:
         batch = Batch(tuple(self._pending), counters=counters)
         self._pending = []
         self._committing = True
+        self._commit_due = self.scheduler.monotonic() + self.pace.commit
         self.scheduler.offload(
             lambda: self._journal.commit(batch), lambda committed, error: self._kept(batch, committed, error)
         )
@@ -119,13 +126,12 @@ class Pipeline:
         self._retry_s = RETRY_S[0]
         self.server.committed(batch, committed)
         now_us = self.scheduler.wall_us()
-        for admitted in batch.admitted:
-            COMMIT_SECONDS.observe((now_us - admitted.received_us) / 1e6)
+        COMMIT_SECONDS.observe([(now_us - admitted.received_us) / 1e6 for admitted in batch.admitted])
         SAMPLES_KEPT.inc(len(committed.samples))
         if committed.samples:
             self._clean(committed.samples)
-        if self._pending and self._commit_timer is None:
-            self._commit_timer = self.scheduler.call_later(self.pace.commit, self._commit)
+        if self._pending:
+            self._commit_soon()
 
     def _not_kept(self, batch: Batch, error: BaseException | None) -> None:
         """Nothing is lost yet: the batch goes first into the next attempt."""
@@ -206,7 +212,9 @@ class Pipeline:
     def _housekeeping(self) -> None:
         try:
             self._take_over_registry()
-        except JournalError as error:
+            if self.forwarder is not None:
+                BACKLOG.set(self.forwarder.backlog())
+        except SuatError as error:
             log.error("%s", error)
         if self._commit_timer is None:
             self._commit()
@@ -224,8 +232,8 @@ class Pipeline:
 
     def _repeat(self, name: str, period_s: float, call: Callable[[], None]) -> None:
         def again() -> None:
+            self._timers[name] = self.scheduler.call_later(period_s, again)  # first: it goes on whatever happens
             call()
-            self._timers[name] = self.scheduler.call_later(period_s, again)
 
         self._timers[name] = self.scheduler.call_later(period_s, again)
 

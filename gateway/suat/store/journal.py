@@ -33,6 +33,7 @@ class Journal:
 
     def __init__(self, path: Path, *, durable: bool = True) -> None:
         self.path = path
+        self._durable = durable
         self._connection = open_writer(path, durable)
 
     def close(self) -> None:
@@ -49,9 +50,11 @@ class Journal:
         return Reader(self.path)
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, *, derived: bool = False) -> Iterator[sqlite3.Connection]:
+        """On the disk when it returns; what is `derived` with the next that is: after a power cut it is made again."""
         connection = self._connection
         with explained(self.path):
+            connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable and not derived else 'NORMAL'}")
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -110,7 +113,7 @@ class Journal:
 
     def derive(self, derived: Derived) -> Told:
         """Write derived rows and tell the sinks of those that changed."""
-        with self._transaction() as connection:
+        with self._transaction(derived=True) as connection:
             before = last_number(connection)
             connection.executemany(
                 "INSERT INTO cleaned (sample, body) VALUES (?, ?)"
