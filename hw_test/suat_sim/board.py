@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 VALUES_HOLD_US = 5000000  # what the environment said holds this long: one probe a wake
 PROMISE_US = 1000000  # sleeps from this length on are announced to the host
-PROMISE_STEP_US = 30000000  # ... but not more often than this
+PROMISE_STEP_US = 120000000  # ... but not more often than this
 PULSE_STEP_US = 60000000  # how often a pulse input with an interrupt is looked at
 PULSE_GAP_US = 20000  # between the pulses that came since
 
@@ -70,7 +70,13 @@ class Board:
         self.sleeping = False
         self.woken = False
         self.radio = Sx1262(
-            self, self.fault, wiring.TCXO_CV > 0, wiring.DIO2_RF_SWITCH, wiring.DCDC, setup["now"] - 10000
+            self,
+            self.fault,
+            wiring.TCXO_CV,
+            wiring.TCXO_US,
+            wiring.DIO2_RF_SWITCH,
+            wiring.DCDC,
+            setup["now"] - 10000,
         )
         self.radio.watch = self._radio_event
         self._connect(setup["config"])
@@ -199,6 +205,8 @@ class Board:
     def promise(self, until: int, probe: bool = False) -> None:
         """Tell the host that no frame comes before `until`; with `probe`, ask for the sensors' values of then."""
         until = min(until, self.clock.limit)
+        if probe:
+            self._drain()
         if until > self.horizon:
             self._drain()
             self.send("H", struct.pack("<Q", until))
@@ -335,12 +343,20 @@ class Board:
         self, start: int, hz: int, sf: int, bw: int, dbm: int, flags: int, preamble: int, airtime: int, payload: bytes
     ) -> None:
         """The radio sends (see sx1262.Air); nobody waits for an answer."""
+        self._antenna(start, 0, 1)
         self.send("T", struct.pack(link.TX_FORMAT, start, hz, bw, airtime, preamble, sf, dbm, flags) + payload)
+
+    def _antenna(self, t: int, rx: int, tx: "int | None") -> None:
+        """The antenna switch must stand right: some boards move it by pins."""
+        for name, pin, level in (("RX", self.wiring.RX_SWITCH, rx), ("TX", self.wiring.TX_SWITCH, tx)):
+            if pin is not None and level is not None and self.levels.get(pin) != level:
+                self.fault(t, f"the antenna switch stands wrong: pin {pin} ({name}) must be {level}")
 
     def receive(
         self, start: int, close: int, hz: int, sf: int, bw: int, flags: int, after: int
     ) -> "tuple[int, int, bytes, float, float]":
         """The radio listens (see sx1262.Air): wait until the host knows what it heard."""
+        self._antenna(start, 1, None)
         self._drain()
         self.send("R", struct.pack(link.RX_FORMAT, start, close, after, hz, bw, sf, flags, 0))
         self.flush()

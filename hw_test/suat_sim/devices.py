@@ -39,14 +39,33 @@ class Analog:
         return 0.0 if battery is None else battery / board.wiring.BATTERY_DIVIDER
 
 
+def _table(polynomial: int) -> "list[int]":
+    """The reflected CRC of each byte: these sums are made several times a wake."""
+    table = []
+    for crc in range(256):
+        for _ in range(8):
+            crc = crc >> 1 ^ polynomial if crc & 1 else crc >> 1
+        table.append(crc)
+    return table
+
+
+_MODBUS, _MAXIM = _table(0xA001), _table(0x8C)
+
+
 def crc16(data: bytes) -> bytes:
     """CRC-16/MODBUS, low byte first (Modbus over Serial Line V1.02, 6.2.2)."""
     crc = 0xFFFF
     for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ 0xA001 if crc & 1 else crc >> 1
+        crc = crc >> 8 ^ _MODBUS[(crc ^ byte) & 255]
     return bytes((crc & 255, crc >> 8))
+
+
+def crc8(data: "bytes | bytearray") -> int:
+    """CRC-8/MAXIM of the 1-Wire bus."""
+    crc = 0
+    for byte in data:
+        crc = _MAXIM[crc ^ byte]
+    return crc
 
 
 class ModbusProbe:
@@ -164,16 +183,6 @@ class Thermometer:
             self.raw = self.pending
         pad = bytes((self.raw & 255, self.raw >> 8 & 255, 0x4B, 0x46, 0x7F, 0xFF, 0x0C, 0x10))
         return pad + bytes((crc8(pad),))
-
-
-def crc8(data: "bytes | bytearray") -> int:
-    """CRC-8/MAXIM of the 1-Wire bus."""
-    crc = 0
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ 0x8C if crc & 1 else crc >> 1
-    return crc
 
 
 class PulseMeter:

@@ -77,19 +77,23 @@ class Sx1262(Settings):
         self,
         air: "Air",
         fault: "Callable[[int, str], None]",
-        tcxo: bool = False,
+        tcxo_cv: int = 0,
+        tcxo_us: int = 0,
         dio2_switch: bool = False,
         dcdc: bool = True,
         t: int = 0,
     ) -> None:
-        """`tcxo`, `dio2_switch`, `dcdc`: how the board is built; a driver that ignores it is reported."""
+        """How the board is built, reported when the driver ignores it.
+
+        `tcxo_cv`: supply of the TCXO on DIO3 in 1/100 V, 0 for a crystal; `tcxo_us`: how long it takes to start.
+        """
         self.air = air
         self.watch: Callable[[int], None] | None = None  # told when the next change of DIO1 is known
         self.selected = False
         self.held_in_reset = False
         self.reset_since = 0
         self.event_at = NEVER
-        super().__init__(fault, tcxo, dio2_switch, dcdc, t)
+        super().__init__(fault, tcxo_cv, tcxo_us, dio2_switch, dcdc, t)
 
     # -- power, reset and pins ------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from suat_sim.sx1262_tables import (
     STBY_XOSC,
     STEP_US_DEN,
     STEP_US_NUM,
+    TCXO_CODES,
     WAKE_COLD_US,
     XOSC_START_ERR,
     XTAL_STEP,
@@ -25,9 +26,13 @@ if TYPE_CHECKING:
 class Settings:
     """The state of the chip and the commands that only set it."""
 
-    def __init__(self, fault: "Callable[[int, str], None]", tcxo: bool, dio2_switch: bool, dcdc: bool, t: int) -> None:
+    def __init__(
+        self, fault: "Callable[[int, str], None]", tcxo_cv: int, tcxo_us: int, dio2_switch: bool, dcdc: bool, t: int
+    ) -> None:
         self.fault = fault
-        self.tcxo = tcxo
+        self.tcxo = tcxo_cv > 0
+        self.tcxo_cv = tcxo_cv
+        self.tcxo_us = tcxo_us
         self.dio2_switch = dio2_switch
         self.dcdc = dcdc
         self.power_on(t)
@@ -144,12 +149,16 @@ class Settings:
         if not self.tcxo:
             self._refuse(t, "SetDIO3AsTCXOCtrl, but the board has a crystal (13.3.6)")
             return
-        if c[1] > 7:
-            self._refuse(t, f"TCXO voltage 0x{c[1]:02X} (13.3.6)")
-            return
-        self.tcxo_on = True
-        self.calibrated = False
-        self.tcxo_delay_us = (c[2] << 16 | c[3] << 8 | c[4]) * STEP_US_NUM // STEP_US_DEN
+        delay = (c[2] << 16 | c[3] << 8 | c[4]) * STEP_US_NUM // STEP_US_DEN
+        if c[1] != TCXO_CODES[self.tcxo_cv]:
+            self._refuse(t, f"TCXO voltage 0x{c[1]:02X}, but the board's needs {self.tcxo_cv / 100} V (13.3.6)")
+        elif delay < self.tcxo_us:
+            self._refuse(t, f"the TCXO is given {delay} us to start, it needs {self.tcxo_us} (13.3.6)")
+            self.errors |= XOSC_START_ERR
+        else:
+            self.tcxo_on = True
+            self.calibrated = False
+            self.tcxo_delay_us = delay
 
     def _set_frequency(self, t: int, c: bytearray) -> None:
         steps = c[1] << 24 | c[2] << 16 | c[3] << 8 | c[4]

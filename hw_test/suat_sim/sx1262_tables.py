@@ -61,6 +61,8 @@ READ_FROM = {0x1D: 4, 0x1E: 3, 0x12: 2, 0x11: 2, 0x15: 2, 0x13: 2, 0x14: 2, 0x17
 
 # Power at code 22 by (paDutyCycle, hpMax) [dBm] (table 13-21).
 PA_DBM = {(2, 2): 14, (2, 3): 17, (3, 5): 20, (4, 7): 22}
+# Code of SetDIO3AsTCXOCtrl by supply [1/100 V] (table 13-35).
+TCXO_CODES = {160: 0, 170: 1, 180: 2, 220: 3, 240: 4, 270: 5, 300: 6, 330: 7}
 BANDWIDTHS = {0: 7810, 8: 10420, 1: 15630, 9: 20830, 2: 31250, 10: 41670, 3: 62500, 4: 125000, 5: 250000, 6: 500000}
 RAMP_US = (10, 20, 40, 80, 200, 800, 1700, 3400)  # table 13-41
 # Switching times to TX and to RX by the mode left behind [us] (table 8-2).

@@ -37,13 +37,13 @@ LISTEN = [0x82, 0, 0, 0]
 class Bench:
     """A chip, the waves around it, and a clock."""
 
-    def __init__(self, tcxo: bool = True, dio2: bool = True, dcdc: bool = True) -> None:
+    def __init__(self, tcxo_cv: int = 180, dio2: bool = True, dcdc: bool = True) -> None:
         self.faults: list[str] = []
         self.sent: list[tuple[int, ...]] = []
         self.answer: Callable[[int, int], tuple[int, int, bytes, float, float]] = lambda start, close: (
             close, 0, b"", 0.0, 0.0,
         )  # fmt: skip
-        self.chip = Sx1262(self, lambda t, text: self.faults.append(text), tcxo, dio2, dcdc)
+        self.chip = Sx1262(self, lambda t, text: self.faults.append(text), tcxo_cv, 5000, dio2, dcdc)
         self.t = 20_000
 
     def transmit(
@@ -175,7 +175,9 @@ def test_a_step_left_out_is_reported(step: str, words: str) -> None:
         ([0x8C, 0, 8, 0], "SetPacketParams"),
         ([0x86, 1, 2], "SetRfFrequency with 2 parameter bytes"),
         ([0x55], "opcode 0x55"),
-        ([0x97, 9, 0, 0, 1], "TCXO voltage"),
+        ([0x97, 9, 0, 1, 0x40], "TCXO voltage 0x09"),
+        ([0x97, 7, 0, 1, 0x40], "the board's needs 1.8 V"),
+        ([0x97, 2, 0, 1, 0x3F], "given 4984 us to start"),
         ([0x15, 0, 0], "GetRssiInst in mode STBY_RC"),
     ],
 )
@@ -186,7 +188,7 @@ def test_a_wrong_parameter_is_reported(data: list[int], words: str) -> None:
 
 
 def test_what_the_board_lacks_must_not_be_switched_on() -> None:
-    bench = Bench(tcxo=False, dcdc=False)
+    bench = Bench(tcxo_cv=0, dcdc=False)
     bench.command(SETUP["tcxo"])
     bench.command(SETUP["regulator"])
     assert ["crystal" in bench.faults[0], "inductor" in bench.faults[1]] == [True, True]

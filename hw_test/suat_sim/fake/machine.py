@@ -244,26 +244,31 @@ class UART:
             count = self.rxbuf
         return count
 
-    def _take(self, wait_us: int) -> int:
-        """The next byte, or -1 when none comes within `wait_us`."""
-        if self.queue and self.queue[0][0] <= _clock.now + wait_us:
-            at, byte = self.queue.pop(0)
-            if at > _clock.now:
-                _clock.pass_until(at)
-            return byte
-        _clock.pass_until(_clock.now + wait_us)
-        return -1
+    def _collect(self, count: "int | None", newline: bool) -> "bytes | None":
+        """Up to `count` bytes or a newline, or what came before the line fell silent; None: nothing came in time."""
+        self.any()
+        queue, now, wait = self.queue, _clock.now, self.timeout_us
+        out = bytearray()
+        taken = 0
+        while count is None or taken < count:
+            if taken == len(queue) or queue[taken][0] > now + wait:
+                now += wait
+                break
+            at, byte = queue[taken]
+            if at > now:
+                now = at
+            out.append(byte)
+            taken += 1
+            if newline and byte == 10:
+                break
+            wait = self.timeout_char_us
+        self.queue = queue[taken:]
+        _clock.pass_until(now)
+        return bytes(out) if taken else None
 
     def read(self, count: "int | None" = None) -> "bytes | None":
-        """Up to `count` bytes (None: until the line falls silent); None when nothing came in time."""
-        self.any()
-        out = bytearray()
-        while count is None or len(out) < count:
-            byte = self._take(self.timeout_char_us if out else self.timeout_us)
-            if byte < 0:
-                break
-            out.append(byte)
-        return bytes(out) if out else None
+        """Up to `count` bytes (None: until the line falls silent)."""
+        return self._collect(count, False)
 
     def readinto(self, buffer: bytearray, count: "int | None" = None) -> "int | None":
         """Into a buffer."""
@@ -274,15 +279,8 @@ class UART:
         return len(data)
 
     def readline(self) -> "bytes | None":
-        """Up to and with a newline, or what came before the line fell silent."""
-        self.any()
-        out = bytearray()
-        while not out or out[-1] != 10:
-            byte = self._take(self.timeout_char_us if out else self.timeout_us)
-            if byte < 0:
-                break
-            out.append(byte)
-        return bytes(out) if out else None
+        """Up to and with a newline."""
+        return self._collect(None, True)
 
 
 class ADC:
