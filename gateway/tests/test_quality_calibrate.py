@@ -49,10 +49,10 @@ def test_topp(permittivity: float, moisture: float) -> None:
 def test_each_kind_of_field(
     sent: dict[tuple[str, str], float], calibration: NodeCalibration, value: float | None, flags: int
 ) -> None:
-    (entry,) = calibrate(sent, calibration)
-    assert entry.code == (DEPTH if ("water", "depth") in sent or ("water", "distance") in sent else MOISTURE)
-    assert entry.flags == flags
-    assert entry.value == pytest.approx(math.nan if value is None else value, nan_ok=True)
+    ((code, flagged, found),) = calibrate(sent, calibration)
+    assert code == (DEPTH if ("water", "depth") in sent or ("water", "distance") in sent else MOISTURE)
+    assert flagged == flags
+    assert found == pytest.approx(math.nan if value is None else value, nan_ok=True)
 
 
 @given(
@@ -60,7 +60,7 @@ def test_each_kind_of_field(
 )
 def test_the_order_on_air_does_not_matter(fields: list[tuple[str, str]]) -> None:
     found = calibrate(dict.fromkeys(fields, 2.0))
-    assert [entry.code for entry in found] == [
+    assert [code for code, _, _ in found] == [
         channel_of(*key).code for key in (("probe1", "moisture"), ("probe2", "ec"), ("node", "battery"))
     ]
 

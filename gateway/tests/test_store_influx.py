@@ -145,7 +145,8 @@ def test_a_restart_goes_on_where_it_was(bench: Bench) -> None:
     bench.forwarder(database, 1)
     bench.run(60)
     assert stored(database) == expected
-    assert sum(count for _, count in database.requests) == len(expected)  # none twice
+    told = sum(count for _, count in database.requests)
+    assert len(expected) <= told <= len(expected) + BATCH_LINES  # at most the load that was under way, again
 
 
 def test_a_crash_sends_some_points_twice_which_changes_nothing(bench: Bench) -> None:

@@ -255,12 +255,12 @@ def test_a_refiltered_node_is_told_as_one_range_of_its_own(journal: Journal) -> 
     for record in range(40):
         journal.commit(Batch((frame(node, [record]), frame(other, [record]))))
     ids = list(range(1, 81, 2))
-    journal.derive(Derived([(n, pack_cleaned([(0, 0, 0.25)])) for n in ids], of=node))
+    journal.derive(Derived([(n, pack_cleaned([(0, 0, 0.25)])) for n in ids], of=(node, 0, 39)))
     with journal.reader() as reader:
         (entry,) = reader.outbox(0, 10)
-        assert (entry.registration, entry.first, entry.last) == (node, 1, 79)
-        assert [row.id for row in reader.samples_of(entry, 0, 1000)] == ids
-        assert [row.id for row in reader.samples_of(entry, 11, 3)] == [13, 15, 17]
+        assert (entry.registration, entry.first, entry.last) == (node, 0, 39)
+        assert [row.id for _, row in reader.samples_of(entry, 0, 1000)] == ids
+        assert [(place, row.record) for place, row in reader.samples_of(entry, 11, 3)] == [(12, 11), (13, 12), (14, 13)]
 
 
 def test_what_every_sink_was_told_is_forgotten(journal: Journal) -> None:
@@ -278,6 +278,8 @@ def test_what_every_sink_was_told_is_forgotten(journal: Journal) -> None:
         assert journal.add_sink("c") == (5, 0)
         (again,) = reader.outbox(5, 10)  # a new sink is told all that is kept
         assert (again.kind, again.first, again.last) == ("status", 1, 5)
+        journal.drop_sink("b")
+        assert [entry.seq for entry in reader.outbox(0, 10)] == [5, 6]  # now only `a` holds them
 
 
 def test_people_and_decisions(journal: Journal) -> None:

@@ -29,14 +29,6 @@ def topp(permittivity: float) -> float:
     return ((4.3e-6 * e - 5.5e-4) * e + 0.0292) * e - 0.053
 
 
-class Calibrated(NamedTuple):
-    """One channel of a sample in its physical unit; NaN with the flag that says why."""
-
-    code: int
-    value: float
-    flags: int
-
-
 class NodeCalibration(NamedTuple):
     """What one node's readings are turned into quantities with."""
 
@@ -50,7 +42,10 @@ class NodeCalibration(NamedTuple):
 
 
 NO_CALIBRATION = NodeCalibration()
-_Convert = Callable[[float, NodeCalibration, str], tuple[float, int]]
+Calibrated = tuple[
+    int, int, float
+]  # (channel code, flags, value in its physical unit: NaN with the flag that says why)
+_Convert = Callable[[float, NodeCalibration, str], tuple[int, float]]
 
 
 def calibrations(
@@ -72,28 +67,28 @@ def calibrations(
     }
 
 
-def _permittivity(value: float, _: NodeCalibration, __: str) -> tuple[float, int]:
+def _permittivity(value: float, _: NodeCalibration, __: str) -> tuple[int, float]:
     low, high = PERMITTIVITY
-    return (topp(value), 0) if low <= value <= high else (NAN, RANGE)
+    return (0, topp(value)) if low <= value <= high else (RANGE, NAN)
 
 
-def _count(value: float, calibration: NodeCalibration, group: str) -> tuple[float, int]:
+def _count(value: float, calibration: NodeCalibration, group: str) -> tuple[int, float]:
     low, high = COUNT
     if not low <= value <= high:
-        return NAN, RANGE
+        return RANGE, NAN
     curve = calibration.curves.get(group)
     if curve is None:
-        return NAN, UNCALIBRATED
+        return UNCALIBRATED, NAN
     moisture = 0.0
     for coefficient in reversed(curve):
         moisture = moisture * value + coefficient
-    return moisture, 0
+    return 0, moisture
 
 
-def _distance(value: float, calibration: NodeCalibration, _: str) -> tuple[float, int]:
+def _distance(value: float, calibration: NodeCalibration, _: str) -> tuple[int, float]:
     if calibration.sensor_height_m is None:
-        return NAN, UNCALIBRATED
-    return (calibration.sensor_height_m - value, 0) if value > BLIND_ZONE_M else (NAN, RANGE)
+        return UNCALIBRATED, NAN
+    return (0, calibration.sensor_height_m - value) if value > BLIND_ZONE_M else (RANGE, NAN)
 
 
 _CONVERT: dict[str, _Convert] = {"permittivity": _permittivity, "count": _count, "distance": _distance}
@@ -121,6 +116,6 @@ def calibrate(sent: Mapping[tuple[str, str], float], calibration: NodeCalibratio
     fields = tuple(sent)
     plan = _plans.get(fields) or _plan(fields)
     return [
-        Calibrated(code, sent[key], 0) if convert is None else Calibrated(code, *convert(sent[key], calibration, group))
+        (code, 0, sent[key]) if convert is None else (code, *convert(sent[key], calibration, group))
         for code, key, convert, group in plan
     ]

@@ -36,7 +36,8 @@ _BEGINNING = (-1, -1)
 _SMALL = 32  # fewer readings than this are pushed one by one: dearer each, but no arrays
 
 Key = tuple[int, int]  # (time_us, record): the order in which a node's samples are seen
-_Entry = list[Any]  # [code, value, flags] of one channel of one sample, while it is being cleaned
+_Entry = list[Any]  # [code, flags, value] of one channel of one sample, while it is being cleaned
+_Work = tuple[int, float, _Entry]  # (channel of the bank, time [s], entry)
 OnChange = Callable[[int, Sequence[int], int], None]  # (registration, times of samples, first number in the outbox)
 
 _TEMPERATURE_OF = {BY_NAME[probe, "moisture"].code: BY_NAME[probe, "temperature"].code for probe in PROBES}
@@ -82,44 +83,48 @@ class NodeFilters:
 
     def run(self, samples: Sequence[KeptSample | SampleRow], calibration: NodeCalibration) -> list[bytes]:
         """Clean samples that come in order: one body each (`store/packed.py`)."""
-        found = [[list(entry) for entry in calibrate(unpack(sample.body), calibration)] for sample in samples]
-        times = [sample.time_us / 1e6 for sample in samples]
-        self._push(times, found, lambda code: code not in _TEMPERATURE_OF)
-        for entries in found:
-            _mask_frozen(entries)
-        self._push(times, found, lambda code: code in _TEMPERATURE_OF)
+        found: list[list[_Entry]] = []
+        moisture: list[_Work] = []
+        others: list[_Work] = []
+        for sample in samples:
+            time = sample.time_us / 1e6
+            entries: list[_Entry] = [[*entry] for entry in calibrate(unpack(sample.body), calibration)]
+            found.append(entries)
+            for entry in entries:
+                if entry[2] == entry[2]:  # NaN: nothing to judge
+                    slot = self.slots.get(entry[0])
+                    work = self.slot(entry[0]) if slot is None else slot, time, entry
+                    (moisture if entry[0] in _TEMPERATURE_OF else others).append(work)
+        self._push(others)
+        if moisture:
+            for entries in found:
+                _mask_frozen(entries)
+            self._push([work for work in moisture if work[2][2] == work[2][2]])
         self.seen = samples[-1].time_us, samples[-1].record
-        return [pack_cleaned([(code, flags, value) for code, value, flags in entries]) for entries in found]
+        return [pack_cleaned(entries) for entries in found]
 
-    def _push(self, times: list[float], found: list[list[_Entry]], chosen: Callable[[int], bool]) -> None:
-        """Push the readings of the chosen channels, and put value and flags in their place. NaN is not pushed."""
-        work = [
-            (self.slot(entry[0]), time, entry)
-            for time, entries in zip(times, found, strict=True)
-            for entry in entries
-            if chosen(entry[0]) and entry[1] == entry[1]
-        ]
+    def _push(self, work: list[_Work]) -> None:
+        """Push readings, and put value and flags in their place."""
         if len(work) < _SMALL:
             push = self.bank.push
             for slot, time, entry in work:
-                entry[1], flags = push(slot, time, entry[1])
-                entry[2] |= flags
+                entry[2], flags = push(slot, time, entry[2])
+                entry[1] |= flags
             return
-        values, many = self.bank.push_many(
-            [slot for slot, _, _ in work], [time for _, time, _ in work], [entry[1] for _, _, entry in work]
-        )
-        for (_, _, entry), value, flags in zip(work, values.tolist(), many.tolist(), strict=True):
-            entry[1] = value
-            entry[2] |= flags
+        slots, times, entries = zip(*work, strict=True)
+        values, many = self.bank.push_many(slots, times, [entry[2] for entry in entries])
+        for entry, value, flags in zip(entries, values.tolist(), many.tolist(), strict=True):
+            entry[2] = value
+            entry[1] |= flags
 
 
 def _mask_frozen(entries: list[_Entry]) -> None:
-    temperatures = {entry[0]: entry[1] for entry in entries}
+    temperatures = {entry[0]: entry[2] for entry in entries}
     for entry in entries:
         temperature = temperatures.get(_TEMPERATURE_OF.get(entry[0], -1))
         if temperature is not None and temperature <= 0.0:
-            entry[1] = math.nan
-            entry[2] |= FROZEN
+            entry[2] = math.nan
+            entry[1] |= FROZEN
 
 
 @dataclass(slots=True)
@@ -274,7 +279,8 @@ class Cleaner:
         return bodies
 
     def _replay(self, registration: int, filters: NodeFilters, samples: list[SampleRow]) -> None:
-        derived = Derived(of=registration)
+        records = [row.record for row in samples]
+        derived = Derived(of=(registration, min(records), max(records)))
         seen, slots, saved = filters.seen, len(filters.slots), filters.bank.save()
         try:
             bodies = self._advance(registration, filters, samples, derived)

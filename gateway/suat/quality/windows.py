@@ -85,10 +85,10 @@ class Windows:
         while entries := self._reader.outbox(self._told, 1000):
             for entry in entries:
                 self._told = entry.seq
-                row = 0
-                while entry.kind == "sample" and (samples := self._reader.samples_of(entry, row, 5000)):
-                    row = samples[-1].id
-                    for sample in samples:
+                place = 0
+                while entry.kind == "sample" and (samples := self._reader.samples_of(entry, place, 5000)):
+                    place = samples[-1][0]
+                    for _, sample in samples:
                         self._touch(sample.registration, sample.time_us, entry.seq)
 
     def touch(self, registration: int, times_us: Sequence[int], seq: int) -> None:

@@ -204,19 +204,19 @@ class Forwarder:
         return load
 
     def _rows(self, points: Points, entry: OutboxEntry, row: int, limit: int) -> Iterator[tuple[int, int, list[str]]]:
-        """(row id, window width or 0, lines) of an entry's next rows."""
+        """(place behind it, window width or 0, lines) of an entry's next rows."""
         if entry.kind == "sample":
-            for sample in self._reader.samples_of(entry, row, limit):  # what is not cleaned yet is told when it is
-                yield sample.id, 0, [] if sample.cleaned is None else points.sample(sample)
+            for place, sample in self._reader.samples_of(entry, row, limit):  # an uncleaned one is told when it is
+                yield place, 0, [] if sample.cleaned is None else points.sample(sample)
         elif entry.kind == "window":
-            for identity, window in self._reader.windows_of(entry, row, limit):
-                yield identity, window.width_s, points.window(window)
+            for place, window in self._reader.windows_of(entry, row, limit):
+                yield place, window.width_s, points.window(window)
         elif entry.kind == "status":
-            for identity, status in self._reader.statuses_of(entry, row, limit):
-                yield identity, 0, status_lines(status)
+            for place, status in self._reader.statuses_of(entry, row, limit):
+                yield place, 0, status_lines(status)
         else:
-            for identity, alert in self._reader.alerts_of(entry, row, limit):
-                yield identity, 0, alert_lines(alert)
+            for place, alert in self._reader.alerts_of(entry, row, limit):
+                yield place, 0, alert_lines(alert)
 
     def _current_points(self) -> Points:
         version = self._reader.registry_version()

@@ -242,6 +242,12 @@ class Journal:
             place(connection, sink, position, row)
             forget_told(connection)
 
+    def drop_sink(self, name: str) -> None:
+        """A sink that is configured no more: nothing is kept for it. Should it come back, it is told everything."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM sink WHERE name = ?", (name,))
+            forget_told(connection)
+
     def resend(self, since_us: int) -> int:
         """Tell the sinks again of every row since `since_us`; how many ranges were added."""
         with self._transaction() as connection:

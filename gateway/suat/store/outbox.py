@@ -5,15 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-SPAN_RUNS = 8  # more runs of ids than this of one node are told as one range of it
+SPAN_RUNS = 8  # more runs of ids than this of one node are told as one range of its record numbers
 
 _INSERT = "INSERT INTO outbox (kind, registration, first, last) VALUES (?, ?, ?, ?)"
-_SOURCES = (
-    ("sample", "SELECT registration, min(id), max(id) FROM sample WHERE time_us >= ? GROUP BY registration"),
-    ("window", "SELECT registration, min(id), max(id) FROM window WHERE start_us >= ? GROUP BY registration"),
-    ("status", "SELECT NULL, min(id), max(id) FROM status WHERE at_us >= ? HAVING count(*)"),
-    ("alert", "SELECT NULL, min(id), max(id) FROM alert WHERE at_us >= ? HAVING count(*)"),
-)
+_SINCE = (("sample", "time_us"), ("window", "start_us"), ("status", "at_us"), ("alert", "at_us"))
 
 
 def runs(ids: Iterable[int]) -> list[tuple[int, int]]:
@@ -27,22 +22,25 @@ def runs(ids: Iterable[int]) -> list[tuple[int, int]]:
     return found
 
 
-def tell(connection: sqlite3.Connection, kind: str, ids: list[int], of: int | None = None) -> None:
-    """Append rows of one kind; `of` says that they are all of that node."""
+def tell(connection: sqlite3.Connection, kind: str, ids: list[int], of: tuple[int, int, int] | None = None) -> None:
+    """Append rows of one kind; `of`: they are all of this node, within its records (registration, first, last)."""
     spans = runs(ids)
     if of is not None and len(spans) > SPAN_RUNS:
-        connection.execute(_INSERT, (kind, of, spans[0][0], spans[-1][1]))
+        connection.execute(_INSERT, (kind, *of))
     else:
         connection.executemany(_INSERT, [(kind, None, first, last) for first, last in spans])
 
 
 def tell_again(connection: sqlite3.Connection, since_us: int) -> int:
-    """Append all rows since `since_us`, one range a node and kind; how many ranges."""
+    """Append all rows since `since_us`, with older ones that came among them; how many ranges."""
     added = 0
-    for kind, query in _SOURCES:
-        rows = [(kind, *row) for row in connection.execute(query, (since_us,))]
-        connection.executemany(_INSERT, rows)
-        added += len(rows)
+    for kind, time in _SINCE:
+        first, last = connection.execute(
+            f"SELECT min(id), max(id) FROM {kind} WHERE {time} >= ?", (since_us,)
+        ).fetchone()
+        if first is not None:
+            connection.execute(_INSERT, (kind, None, first, last))
+            added += 1
     return added
 
 

@@ -326,34 +326,37 @@ class Reader:
 
     def outbox_backlog(self, after: int) -> int:
         """How many entries a sink at number `after` has not been told."""
-        return int(self._ask("SELECT count(*) FROM outbox WHERE seq > ?", (after,))[0][0])
+        newest = self._ask("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'")  # numbered without gaps
+        return max(0, newest[0][0] - after) if newest else 0
 
-    def samples_of(self, entry: OutboxEntry, after_row: int, limit: int) -> list[SampleRow]:
-        """Cleaned samples of an outbox entry, those up to id `after_row` left out."""
-        return [SampleRow._make(row) for row in self._entry(_SAMPLE, "s.", entry, after_row, limit)]
+    def samples_of(self, entry: OutboxEntry, place: int, limit: int) -> list[tuple[int, SampleRow]]:
+        """(place behind it, sample) of an outbox entry from `place` on: row ids, or record numbers of its node."""
+        if entry.registration is None:
+            return [(row[0] + 1, SampleRow._make(row)) for row in self._entry(_SAMPLE, "s.id", entry, place, limit)]
+        query = f"{_SAMPLE}WHERE s.registration = ? AND s.record BETWEEN ? AND ? ORDER BY s.record LIMIT ?"
+        rows = self._ask(query, (entry.registration, max(entry.first, place), entry.last, limit))
+        return [(row[2] + 1, SampleRow._make(row)) for row in rows]
 
-    def windows_of(self, entry: OutboxEntry, after_row: int, limit: int) -> list[tuple[int, WindowRow]]:
-        """(id, window) of an outbox entry."""
+    def windows_of(self, entry: OutboxEntry, place: int, limit: int) -> list[tuple[int, WindowRow]]:
+        """(place behind it, window) of an outbox entry from `place` on."""
         query = "SELECT id, registration, width_s, start_us, body FROM window "
-        return [(row[0], WindowRow(*row[1:])) for row in self._entry(query, "", entry, after_row, limit)]
+        return [(row[0] + 1, WindowRow(*row[1:])) for row in self._entry(query, "id", entry, place, limit)]
 
-    def statuses_of(self, entry: OutboxEntry, after_row: int, limit: int) -> list[tuple[int, Status]]:
-        """(id, status) of an outbox entry."""
+    def statuses_of(self, entry: OutboxEntry, place: int, limit: int) -> list[tuple[int, Status]]:
+        """The same of decisions."""
         query = "SELECT id, at_us, kind, subject, status, body FROM status "
-        rows = self._entry(query, "", entry, after_row, limit)
-        return [(row[0], _status(row[1:])) for row in rows]
+        rows = self._entry(query, "id", entry, place, limit)
+        return [(row[0] + 1, _status(row[1:])) for row in rows]
 
-    def alerts_of(self, entry: OutboxEntry, after_row: int, limit: int) -> list[tuple[int, Alert]]:
-        """(id, alert) of an outbox entry."""
+    def alerts_of(self, entry: OutboxEntry, place: int, limit: int) -> list[tuple[int, Alert]]:
+        """The same of alerts."""
         query = "SELECT id, at_us, subject, kind, level, body, cleared_us FROM alert "
-        rows = self._entry(query, "", entry, after_row, limit)
-        return [(row[0], _alert(row[1:])) for row in rows]
+        rows = self._entry(query, "id", entry, place, limit)
+        return [(row[0] + 1, _alert(row[1:])) for row in rows]
 
-    def _entry(self, query: str, table: str, entry: OutboxEntry, after_row: int, limit: int) -> list[Any]:
-        # The plus keeps SQLite on the range of ids: by the node's index it would sort all its rows each time.
-        where = f"WHERE {table}id BETWEEN ? AND ?" + (f" AND +{table}registration = ?" if entry.registration else "")
-        arguments = [max(entry.first, after_row + 1), entry.last, *([entry.registration] if entry.registration else [])]
-        return self._ask(f"{query}{where} ORDER BY {table}id LIMIT ?", (*arguments, limit))
+    def _entry(self, query: str, key: str, entry: OutboxEntry, place: int, limit: int) -> list[Any]:
+        where = f"WHERE {key} BETWEEN ? AND ? ORDER BY {key} LIMIT ?"
+        return self._ask(query + where, (max(entry.first, place), entry.last, limit))
 
     def dead_letters(self, sink: str | None = None) -> list[tuple[int, str, int, str, str]]:
         """(id, sink, time, line, reason) of what was set aside."""

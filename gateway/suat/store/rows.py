@@ -101,7 +101,7 @@ class Curve(NamedTuple):
 
 
 class OutboxEntry(NamedTuple):
-    """Row ids that a sink must be told."""
+    """Rows that a sink must be told: ids first..last, or with a registration that node's record numbers."""
 
     seq: int
     kind: str
@@ -130,11 +130,12 @@ class Told(NamedTuple):
 class Derived:
     """What one transaction writes of derived rows; the sinks are told in the same transaction.
 
-    `of` set: all of `cleaned` belongs to that node, and the outbox names it instead of each row (a refiltering).
+    `of`: all of `cleaned` belongs to this node, within its records (registration, first, last); where the row ids lie
+    scattered, the outbox names these instead (a refiltering).
     """
 
     cleaned: list[tuple[int, bytes]] = field(default_factory=list)  # (sample id, body), rising ids unless `of`
-    of: int | None = None
+    of: tuple[int, int, int] | None = None
     windows: list[WindowRow] = field(default_factory=list)
     statuses: list[Status] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)

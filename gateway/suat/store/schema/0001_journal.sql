@@ -127,16 +127,17 @@ CREATE TABLE counter (
     value INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- Row ids that the sinks must be told, written in the transaction that writes the rows.
+-- Rows that the sinks must be told, written in the transaction that writes the rows: first..last are row ids, or
+-- with a registration the record numbers of that node.
 CREATE TABLE outbox (
     seq          INTEGER PRIMARY KEY AUTOINCREMENT,
     kind         TEXT    NOT NULL CHECK (kind IN ('sample', 'window', 'status', 'alert')),
-    registration INTEGER,           -- of this node alone; NULL: all rows of the range
+    registration INTEGER,
     first        INTEGER NOT NULL,
     last         INTEGER NOT NULL
 );
 
--- All of the outbox up to `position` was told, and of the entry after it the rows up to `row`.
+-- All of the outbox up to `position` was told, and of the entry after it what lies below `row`.
 CREATE TABLE sink (
     name     TEXT PRIMARY KEY,
     position INTEGER NOT NULL,
