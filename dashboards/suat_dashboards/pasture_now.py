@@ -22,8 +22,12 @@ STALE = "3h"  # a decision is published at least hourly
 LOOK_BACK = "365d"  # an alert stands where it began
 HOLE_MS = 12 * 3600 * 1000  # a line ends where nothing came for so long
 SERIES = "/^(?!Time$).*/"  # every column but the time: words are no numbers, which is what Grafana would take
-BELOW = common.VizLegendOptions().display_mode(kinds.LegendDisplayMode.LIST).placement(kinds.LegendPlacement.BOTTOM)
-AT_RIGHT = common.VizLegendOptions().display_mode(kinds.LegendDisplayMode.LIST).placement(kinds.LegendPlacement.RIGHT)
+BELOW = (
+    common.VizLegendOptions()
+    .show_legend(True)
+    .display_mode(kinds.LegendDisplayMode.LIST)
+    .placement(kinds.LegendPlacement.BOTTOM)
+)
 
 
 def uid(language: str) -> str:
@@ -38,11 +42,11 @@ def build(language: str, names: Names) -> model.Dashboard:
         _paddock_cards(word, names).id(1).grid_pos(_at(0, 0, 14, 9)),
         _water_level(word, names).id(2).grid_pos(_at(14, 0, 5, 9)),
         _water_days(word, names).id(3).grid_pos(_at(19, 0, 5, 9)),
-        _open_alerts(word, names).id(4).grid_pos(_at(0, 9, 14, 7)),
-        _nodes(word).id(5).grid_pos(_at(14, 9, 10, 7)),
-        _available_water(word, names).id(6).grid_pos(_at(0, 16, 12, 10)),
-        _soil_moisture(word, names).id(7).grid_pos(_at(12, 16, 12, 10)),
-        _paddock_history(word, names).id(8).grid_pos(_at(0, 26, 24, 8)),
+        _open_alerts(word, names).id(4).grid_pos(_at(0, 9, 14, 8)),
+        _nodes(word).id(5).grid_pos(_at(14, 9, 10, 8)),
+        _available_water(word, names).id(6).grid_pos(_at(0, 17, 10, 11)),
+        _soil_moisture(word, names).id(7).grid_pos(_at(10, 17, 14, 11)),
+        _paddock_history(word, names).id(8).grid_pos(_at(0, 28, 24, 8)),
     )
     board = (
         dashboard.Dashboard(word("dashboard.overview_title"))
@@ -127,6 +131,7 @@ def _paddock_cards(word: Words, names: Names) -> stat.Panel:
         .text_mode(kinds.BigValueTextMode.VALUE_AND_NAME)
         .graph_mode(kinds.BigValueGraphMode.NONE)
         .justify_mode(kinds.BigValueJustifyMode.CENTER)
+        .wide_layout(False)
         .reduce_options(_newest())
     )
     return _named(panel, names)
@@ -148,10 +153,11 @@ def _water_level(word: Words, names: Names) -> bargauge.Panel:
         .mappings([look.unknown_figure(word)])
         .thresholds(look.level_steps())
         .color_scheme(dashboard.FieldColor().mode(model.FieldColorModeId.THRESHOLDS))
-        .display_mode(kinds.BarGaugeDisplayMode.BASIC)
+        .display_mode(kinds.BarGaugeDisplayMode.LCD)
         .orientation(kinds.VizOrientation.HORIZONTAL)
         .name_placement(kinds.BarGaugeNamePlacement.TOP)
         .value_mode(kinds.BarGaugeValueMode.TEXT)
+        .text(common.VizTextDisplayOptions().title_size(16).value_size(22))
         .reduce_options(_newest())
     )
     return _named(panel, names)
@@ -175,6 +181,7 @@ def _water_days(word: Words, names: Names) -> stat.Panel:
         .text_mode(kinds.BigValueTextMode.VALUE_AND_NAME)
         .graph_mode(kinds.BigValueGraphMode.NONE)
         .justify_mode(kinds.BigValueJustifyMode.CENTER)
+        .wide_layout(False)
         .orientation(kinds.VizOrientation.HORIZONTAL)
         .reduce_options(_newest())
     )
@@ -224,6 +231,7 @@ def _nodes(word: Words) -> tables.Panel:
         .time_from(LOOK_BACK)
         .hide_time_override(True)
         .no_value(word("status.no_data"))
+        .min_width(70)
         .with_transformation(_columns("node", "battery", "rssi", "Time"))
         .override_by_name("node", properties(displayName=word("label.node")))
         .override_by_name(
@@ -245,7 +253,7 @@ def _columns(*order: str) -> model.DataTransformerConfig:
 
 
 def _time_column(title: str) -> list[model.DynamicConfigValue]:
-    return properties(displayName=title, unit="time:YYYY-MM-DD HH:mm", custom__width=160)
+    return properties(displayName=title, unit="time:YYYY-MM-DD HH:mm", custom__width=150)
 
 
 def _available_water(word: Words, names: Names) -> timeseries.Panel:
@@ -277,8 +285,9 @@ def _soil_moisture(word: Words, names: Names) -> timeseries.Panel:
         .title(word("dashboard.soil_moisture"))
         .description(word("dashboard.soil_moisture_help"))
         .interval("15m")
-        .unit(f"suffix: {word('unit.m3_m3')}")
+        .unit("none")
         .decimals(2)
+        .axis_label(word("unit.m3_m3"))
         .axis_soft_min(0)
     )
     return _named(panel.no_value(word("status.no_data")), names, f"{{name}}, ${{__field.labels.depth_cm}} {depth}")
@@ -296,7 +305,7 @@ def _lines(text: str, alias: str) -> timeseries.Panel:
         .insert_nulls(HOLE_MS)
         .color_scheme(dashboard.FieldColor().mode(model.FieldColorModeId.PALETTE_CLASSIC))
         .tooltip(common.VizTooltipOptions().mode(kinds.TooltipDisplayMode.MULTI).sort(kinds.SortOrder.DESCENDING))
-        .legend(AT_RIGHT)
+        .legend(BELOW)
     )
 
 

@@ -20,7 +20,7 @@ from suat_sim.demo import scenario_for, write_config
 DASHBOARDS = Path(__file__).parent.parent
 CYRILLIC = re.compile("[а-яёәғқңөұүһі]", re.IGNORECASE)
 # Where a text stands that people read.
-SHOWN = {"title", "description", "label", "text", "noValue", "displayName"}
+SHOWN = {"title", "description", "label", "text", "noValue", "displayName", "axisLabel"}
 # What is the same in all languages: figures, Grafana's own "All", which it translates itself.
 FOR_ALL = {"99+", "All"}
 
@@ -98,6 +98,8 @@ def test_panels_have_ids_titles_units_and_room(committed: dict[str, Any], file: 
         assert place["x"] + place["w"] <= 24
         assert panel["title"] and panel["description"]
         assert panel["fieldConfig"]["defaults"]["noValue"]
+        if panel["type"] in ("timeseries", "state-timeline"):
+            assert panel["options"]["legend"]["showLegend"]
         if panel["type"] in ("timeseries", "bargauge"):
             assert panel["fieldConfig"]["defaults"]["unit"]
     for one, other in combinations([panel["gridPos"] for panel in panels], 2):
