@@ -27,7 +27,6 @@ from suat_dashboards import grafana  # noqa: E402  beside this folder
 from suat_dashboards.look import names_in  # noqa: E402
 from suat_dashboards.write import DASHBOARDS, as_json  # noqa: E402
 
-SIZE = {"width": 1280, "height": 800}
 DATABASE = "suat"
 STEPS = ("15m", "30m", "1h", "3h", "6h", "12h", "1d")
 POINTS = 600  # a chart asks for about as many as it has pixels
@@ -67,7 +66,8 @@ def answers(server: Influxd, dashboard: dict[str, Any], shown: grafana.Range) ->
 def step_of(span: grafana.Range, panel: dict[str, Any]) -> str:
     """The step of a chart: no finer than its pixels, and than the panel wants it."""
     fine = (step for step in STEPS if span.end_ms - span.start_ms <= POINTS * grafana.duration_ms(step))
-    return max(next(fine, STEPS[-1]), panel.get("interval", STEPS[0]), key=grafana.duration_ms)
+    least: str = panel.get("interval", STEPS[0])
+    return max(next(fine, STEPS[-1]), least, key=grafana.duration_ms)
 
 
 def pictures(folder: Path, out: Path, days: int, theme: str) -> None:
@@ -102,7 +102,7 @@ def take(page: Path, target: Path, theme: str) -> None:
     with sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
         browser = playwright.chromium.launch(executable_path=chromium, args=flags)
-        tab = browser.new_page(viewport=SIZE)
+        tab = browser.new_page(viewport={"width": 1280, "height": 800})
         tab.on("pageerror", lambda error: print(f"{page.name}: {error}", file=sys.stderr))
         tab.goto(f"{page.as_uri()}?theme={theme}")
         tab.wait_for_selector("body[data-ready]", state="attached", timeout=30_000)

@@ -159,6 +159,7 @@ def test_no_text_is_left_untranslated(committed: dict[str, Any], file: str) -> N
 def test_each_status_and_alert_has_a_word() -> None:
     word = look.words_in("en")
     statuses = look.status_words(word).options
+    assert isinstance(statuses, dict)
     assert {rule.code for rule in RULES} <= statuses.keys()
     assert len({result.text for result in statuses.values()}) == len(statuses)
     hints = get_type_hints(Alert)

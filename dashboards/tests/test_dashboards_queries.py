@@ -71,6 +71,7 @@ def add_rare_cases(journal: Any, now_us: int) -> None:
 
 def drain(demo: Demo) -> None:
     """Forward what the journal got after the demo's own forwarder had stopped."""
+    assert demo.config.influx is not None
     forwarder = Forwarder(demo.scheduler, demo.config.influx, demo.station.journal, demo.station.reader)
     forwarder.wake()
     demo.scheduler.run_until(demo.scheduler.monotonic() + 60.0)
