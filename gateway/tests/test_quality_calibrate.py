@@ -131,10 +131,17 @@ def test_a_restarted_thermometer_is_refused() -> None:
 
 
 def test_frozen_ground_is_not_called_stuck_but_a_dead_probe_is() -> None:
-    _, winter = run(("probe1", "temperature"), HOUR, [0.0] * 24 * 45)
+    _, winter = run(("probe1", "temperature"), HOUR, [0.0] * 24 * 80)
     assert not any(winter)
-    _, dead = run(("probe1", "moisture"), HOUR, [0.2] * 24 * 40)
-    assert dead[-1] & Flag.STUCK and not any(dead[: int(29 * DAY / HOUR)])
+    _, dead = run(("probe1", "moisture"), HOUR, [0.2] * 24 * 70)
+    assert dead[-1] & Flag.STUCK and not any(dead[: int(59 * DAY / HOUR)])
+
+
+def test_the_sun_on_bare_soil_is_no_spike() -> None:
+    """Two quiet nights and a clear morning, read every 2 hours: the steepest rise that a slow node will see."""
+    night = [14.0, 12.1, 10.5, 9.2, 8.1, 7.6, 7.9]
+    values, flags = run(("probe1", "temperature"), 2 * HOUR, night * 2 + [12.0, 19.5, 26.0, 29.5, 28.0])
+    assert values[-5:] == [12.0, 19.5, 26.0, 29.5, 28.0] and not any(flags)
 
 
 def test_a_tank_that_is_filled_is_believed() -> None:

@@ -4,6 +4,11 @@ The limits are of the quantity, not of one product: wide enough for every probe 
 [T12] METER TEROS 12 manual, specifications; [5TM] Decagon 5TM manual; [DS] Maxim DS18B20 datasheet; [A02] DFRobot
 A02YYUW wiki; [D] a choice of this project. Steps that last are believed after three readings, so that rain, a filled
 tank or a probe that was moved is taken over, and a single wild value is not.
+
+[USSES] The spike filters of the soil were set against four loggers of the US Sheep Experiment Station, a reading every
+2 hours over 4 years: of the readings that the scientists kept they replace 38 of 73,064 (moisture) and 3 of 50,879
+(temperature). With a window of 7 and the probes' own resolution as floor (0.002 m3/m3, 0.1 K) it would be 560 and
+1,305, most of them rain and sunrise. So `resolution` is here a change between two readings that is nothing unusual.
 """
 
 from __future__ import annotations
@@ -20,10 +25,10 @@ _MOISTURE = ChannelSettings(
     minimum=-0.05,  # [T12] accuracy 0.03 m3/m3: dry soil may read below zero; [D] a margin
     maximum=0.70,  # [T12] 0.00 to 0.70 m3/m3 in mineral soil
     max_rate=0.45 / 900,  # [D] dry to saturated within 15 minutes: faster than any wetting front
-    resolution=0.002,  # [5TM] 0.0008 m3/m3; [D] with the noise of a multiplexed logger
-    stuck_seconds=30 * DAY,  # [D] frozen or bone-dry soil does rest for weeks
+    resolution=0.01,  # [USSES]
+    stuck_seconds=60 * DAY,  # [USSES] under snow a sound probe gave the same value for more than 30 days
     stuck_count=48,
-    window=7,
+    window=5,
     n_sigmas=5.0,
     spike_accept=3,
     gap_seconds=GAP_S,
@@ -32,19 +37,19 @@ _SOIL_TEMPERATURE = ChannelSettings(
     minimum=-40.0,  # [T12] -40 to 60 degC; the DS18B20's 85 degC after a brown-out lies outside
     maximum=60.0,
     max_rate=15.0 / HOUR,  # [D] bare soil at 5 cm warms by some 5 K an hour
-    resolution=0.1,  # [T12]
-    stuck_seconds=60 * DAY,  # [D] under snow the soil stays at its freezing point for weeks
+    resolution=1.0,  # [USSES]
+    stuck_seconds=90 * DAY,  # [D] under snow the soil stays at its freezing point for weeks
     stuck_count=48,
-    window=7,
-    n_sigmas=5.0,
+    window=13,  # [USSES] a shorter one takes the sunrise for a spike
+    n_sigmas=8.0,
     spike_accept=3,
     gap_seconds=GAP_S,
 )
 _SOIL_EC = ChannelSettings(
     minimum=0.0,
     maximum=23.0,  # [5TM] successor 5TE: 0 to 23 dS/m bulk; [T12] 0 to 20
-    resolution=0.01,  # [5TM] 5TE: 0.01 dS/m below 7
-    window=7,
+    resolution=0.05,  # [D] rain changes it as it does moisture
+    window=5,
     n_sigmas=5.0,
     spike_accept=3,
     gap_seconds=GAP_S,
@@ -53,8 +58,8 @@ _DEPTH = ChannelSettings(
     minimum=-0.10,  # [D] an echo from below the zero mark of a nearly empty tank
     maximum=10.0,  # [D] no trough or tank of a pasture is deeper
     max_rate=0.005,  # [D] a tanker fills 10 m3 of 2 m depth in ten minutes: 0.0033 m/s
-    resolution=0.005,  # [A02] accuracy 1 cm
-    window=7,
+    resolution=0.02,  # [A02] accuracy 1 cm; [D] a herd draws some cm between two readings, ghost echoes are farther off
+    window=5,
     n_sigmas=5.0,
     spike_accept=3,
     gap_seconds=GAP_S,
@@ -62,14 +67,14 @@ _DEPTH = ChannelSettings(
 _WATER_TEMPERATURE = ChannelSettings(
     minimum=-10.0,  # [D] a probe in ice or left dry in frost
     maximum=60.0,  # [D] a dry trough in the sun; the DS18B20's 85 degC after a brown-out lies outside
-    resolution=0.0625,  # [DS] 12 bits
-    window=7,
-    n_sigmas=8.0,  # [D] a trough warms fast when the sun reaches it
+    resolution=1.0,  # [D] a trough warms fast when the sun reaches it
+    window=13,
+    n_sigmas=8.0,
     spike_accept=3,
     gap_seconds=GAP_S,
 )
 _WATER_EC = ChannelSettings(
-    minimum=0.0, maximum=60.0, resolution=0.02, window=7, n_sigmas=5.0, spike_accept=3, gap_seconds=GAP_S
+    minimum=0.0, maximum=60.0, resolution=0.1, window=5, n_sigmas=5.0, spike_accept=3, gap_seconds=GAP_S
 )  # [D] sea water has 50 dS/m
 _AIR_TEMPERATURE = ChannelSettings(
     minimum=-60.0,  # [D] the records of Kazakhstan are -57 and +49 degC; a box in the sun is warmer
