@@ -5,6 +5,7 @@ figure that got lost, alerts that ended) are added to its journal and take the s
 held against the journal.
 """
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from typing import Any
 
 import pytest
 from suat.locales import LANGUAGES
+from suat.records import Flag
 from suat.store.influx import Forwarder
+from suat.store.packed import pack_cleaned, unpack_cleaned
 from suat.store.rows import Alert, Derived, Status
 from suat_dashboards import grafana
 from suat_dashboards.look import COLOURS
@@ -40,6 +43,7 @@ def pasture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespac
             summary = demo.run()
             now_us = demo.scheduler.wall_us() + HOUR_US
             add_rare_cases(demo.station.journal, now_us)
+            doubt_last_samples(demo.station.journal, demo.station.reader)
             drain(demo)
             yield SimpleNamespace(
                 reader=demo.station.reader,
@@ -67,6 +71,15 @@ def add_rare_cases(journal: Any, now_us: int) -> None:
         Alert(now_us - HOUR_US, "soil-2", "node", "warning", said),
     ]
     journal.derive(Derived(statuses=statuses, alerts=alerts))
+
+
+def doubt_last_samples(journal: Any, reader: Any) -> None:
+    """Every node's last sample turns out to be unusable, as after a refiltering: its points are overwritten."""
+    last = {row.registration: row for row in reader.samples()}
+    rows = sorted(last.values(), key=lambda row: row.id)
+    flag = Flag.STUCK
+    bodies = [pack_cleaned([(entry.code, flag, math.nan) for entry in unpack_cleaned(row.cleaned)]) for row in rows]
+    journal.derive(Derived(cleaned=[(row.id, body) for row, body in zip(rows, bodies, strict=True)]))
 
 
 def drain(demo: Demo) -> None:
@@ -188,6 +201,7 @@ def test_each_node_is_listed_with_its_last_battery(panels: SimpleNamespace, past
             if (reading.group, reading.channel) == ("node", "battery") and reading.value is not None
         ]
         last = max(usable, key=lambda reading: reading.time_us)
+        assert last.time_us < pasture.reader.last_seen(device.registration).time_us
         expected[device.name] = (last.value, last.time_us // 1000)
     rows = panels.rows(NODES)
     assert {row["node"]: (row["battery"], row["Time"]) for row in rows} == expected
