@@ -30,7 +30,8 @@ from suat.store.packed import pack_cleaned
 from suat.store.reader import Reader
 from suat.store.rows import Derived, FilterState, SampleRow
 
-CHUNK = 2000  # samples of a replay between two transactions
+CHUNK = 2000  # samples of a replay in one piece
+_NODE_COST = 20  # what looking after a node costs beside its samples, in samples
 DAY_US = 86_400_000_000
 _BEGINNING = (-1, -1)
 _SMALL = 32  # fewer readings than this are pushed one by one: dearer each, but no arrays
@@ -207,19 +208,19 @@ class Cleaner:
                 self._on_change(registration, times, told.first)
 
     def work(self) -> bool:
-        """One step of a replay, at most `CHUNK` samples; whether more is to be done. JournalError: try again."""
-        if self._replays:
+        """A piece of the replays, some `CHUNK` samples; whether more is to be done. JournalError: try again."""
+        budget = CHUNK
+        while self._replays and budget > 0:
             registration, replay = next(iter(self._replays.items()))
             if replay.filters is None:
                 replay.filters = self._restore(registration, replay.since)
-            seen = replay.filters.seen
-            rows = self._reader.samples(registration, max(seen[0], 0))
-            samples = list(islice((row for row in rows if _key(row) > seen), CHUNK))
+            samples = self._reader.samples_after(registration, *replay.filters.seen, budget)
             if samples:
                 self._replay(registration, replay.filters, samples)
-            if len(samples) < CHUNK:
+            if len(samples) < budget:
                 self._live[registration] = replay.filters
                 del self._replays[registration]
+            budget -= len(samples) + _NODE_COST
         return self.pending
 
     def finish(self) -> None:
@@ -286,12 +287,12 @@ class Cleaner:
             bodies = self._advance(registration, filters, samples, derived)
             pairs = [(row, body) for row, body in zip(samples, bodies, strict=True) if row.cleaned != body]
             derived.cleaned.extend((row.id, body) for row, body in pairs)
-            told = self._journal.derive(derived)
+            told = self._journal.derive(derived) if pairs or derived.states else None
         except BaseException:  # as if nothing had been pushed: the same samples come again
             filters.seen, filters.bank = seen, FilterBank.load(saved)
             filters.slots = dict(islice(filters.slots.items(), slots))
             raise
-        if pairs:
+        if pairs and told is not None:
             self._on_change(registration, [row.time_us for row, _ in pairs], told.first)
 
 

@@ -107,7 +107,7 @@ class Windows:
 
     def next_due_us(self) -> int | None:
         """When `run` has something to do, None while nothing is dirty."""
-        return self._closing[0][0] if self._closing else None
+        return next((due for due, *_ in self._closing), None)  # may be asked from another thread
 
     def run(self, now_us: int) -> int:
         """Compute dirty windows that have ended, at most `RUN_LIMIT`; how many. JournalError: nothing is forgotten."""

@@ -190,6 +190,15 @@ class Reader:
         query = f"{_SAMPLE}{where} ORDER BY s.time_us, s.record, s.registration"
         return map(SampleRow._make, self._walk(query, arguments))
 
+    def samples_after(self, registration: int, time_us: int, record: int, limit: int) -> list[SampleRow]:
+        """The next samples of a node behind (time, record), in that order."""
+        rows = self._ask(
+            f"{_SAMPLE}WHERE s.registration = ? AND s.time_us >= ? AND (s.time_us, s.record) > (?, ?)"
+            " ORDER BY s.time_us, s.record LIMIT ?",
+            (registration, time_us, time_us, record, limit),
+        )
+        return [SampleRow._make(row) for row in rows]
+
     def uncleaned(self) -> dict[int, int]:
         """Oldest time of a sample that has no cleaned values yet, by registration."""
         return dict(
