@@ -26,6 +26,9 @@ lint: setup-test ## ruff and mypy
 bench: setup-test ## measure the hot paths; ratios and absolute figures
 	$(PYTHON) tools/bench.py
 
+dashboards: setup-test ## write the Grafana dashboards anew
+	$(PYTHON) dashboards/build.py
+
 setup-demo:
 	@tools/setup.sh demo
 
@@ -33,5 +36,5 @@ setup-test:
 	@tools/setup.sh test
 
 clean: ## remove what was built
-	rm -rf .venv build *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache firmware/tests/node_modules
+	rm -rf .venv build *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache firmware/tests/node_modules dashboards/*/node_modules
 	find . -name '*.so' -path './cython_ext/*' -delete

@@ -54,8 +54,11 @@ if [ ! -f "$stamp" ] || [ -n "$(newest)" ]; then
     touch "$stamp"
 fi
 
-if [ "$role" = test ] && { [ ! -d firmware/tests/node_modules ] || [ firmware/tests/package.json -nt firmware/tests/node_modules ]; }; then
-    echo "Installing the JavaScript peers of the tests ..."
-    (cd firmware/tests && npm install --silent --no-audit --no-fund --no-package-lock)
-    touch firmware/tests/node_modules
-fi
+[ "$role" = test ] || exit 0
+for folder in firmware/tests dashboards/tests; do
+    if [ ! -d $folder/node_modules ] || [ $folder/package.json -nt $folder/node_modules ]; then
+        echo "Installing the JavaScript peers of $folder ..."
+        (cd $folder && npm install --silent --no-audit --no-fund --no-package-lock)
+        touch $folder/node_modules
+    fi
+done

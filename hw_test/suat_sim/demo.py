@@ -38,6 +38,7 @@ Plain = dict[str, Any]
 
 # What follows a clock runs less often than in a real station: nobody looks while virtual days pass.
 PACE = Pace(housekeeping=3600.0, summary=900.0, decision=6 * 3600.0)
+REPLAY_PACE = Pace(housekeeping=86400.0, summary=7200.0, decision=86400.0)
 # Open steppe and a mast: between free space (91 dB at 1 km) and the forest and town that the model's default is of.
 AIR = AirSettings(loss_db_km=110.0, exponent=2.6, shadow_db=4.0, loss=0.01)
 GATEWAY = GatewaySpec(keepalive_s=600.0)  # a forwarder calls every 10 s: most of all events, and they say nothing
@@ -75,8 +76,9 @@ class Demo:
         start = datetime.fromisoformat(scenario["start"])
         self.start_us = round(start.timestamp()) * 1_000_000
         self.days = float(scenario["days"])
+        self.pace = REPLAY_PACE if scenario.get("loggers") else PACE
         self.scheduler = VirtualScheduler(self.start_us)
-        self.station = Station(self.scheduler, self.config, pace=PACE, durable=False)
+        self.station = Station(self.scheduler, self.config, pace=self.pace, durable=False)
         self.fleet = Fleet(
             self.scheduler,
             [self._node(node, seed, interval_s) for node in scenario["nodes"]],
@@ -162,6 +164,7 @@ class Demo:
             readings["flagged"] += reading.flags != 0
         status = station_status(self.config, reader, self.scheduler.wall_us())
         return {
+            **self._loggers(),
             "days": self.days,
             "nodes": len(self.fleet.nodes),
             "frames": {"sent": counters["sent"], "lost_in_air": counters["lost"], **status["link"]},
@@ -177,6 +180,22 @@ class Demo:
                 for entry in status["water_points"]
             },
             "at": status["time"],
+        }
+
+    def _loggers(self) -> Plain:
+        """What the replayed files held, and what was left out of them for its dead clock (readings by its year)."""
+        loggers = self.scenario.get("loggers")
+        if not loggers:
+            return {}
+        left_out: Counter[str] = Counter()
+        for logger in loggers.values():
+            left_out.update({str(year): count for year, count in logger.left_out.items()})
+        return {
+            "replayed": {
+                "rows": sum(len(logger.rows) for logger in loggers.values()),
+                "readings": sum(len(row.readings) for logger in loggers.values() for row in logger.rows),
+                "left_out": dict(sorted(left_out.items())),
+            }
         }
 
     def written(self) -> int:

@@ -83,6 +83,10 @@ def _print(summary: dict[str, Any], pasture: Any) -> None:
     from suat.pasture.status import station_status
 
     frames, readings = summary["frames"], summary["readings"]
+    if "replayed" in summary:
+        replayed = summary["replayed"]
+        left_out = ", ".join(f"{count} of {year}" for year, count in replayed["left_out"].items()) or "none"
+        print(f"loggers   {replayed['readings']} readings in {replayed['rows']} rows; left out, dead clock: {left_out}")
     print(
         f"frames    {frames['sent']} sent, {frames['lost_in_air']} lost in the air, {frames['received']} received,"
         f" {frames['accepted']} accepted\n"
