@@ -124,8 +124,8 @@ class Station:
 
     # -- the daemon
 
-    def start(self) -> None:
-        """`suat run`, until its ready line."""
+    def launch(self) -> subprocess.Popen[str]:
+        """`suat run`, not waited for."""
         assert self.process is None
         with self.log_path.open("a") as log:
             self.process = subprocess.Popen(
@@ -136,9 +136,13 @@ class Station:
                 text=True,
                 cwd=self.folder,
             )
-        assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], READY_S)
-        line = self.process.stdout.readline() if ready else ""
+        return self.process
+
+    def start(self) -> None:
+        """`suat run`, until its ready line."""
+        output = self.launch().stdout
+        assert output is not None
+        line = output.readline() if select.select([output], [], [], READY_S)[0] else ""
         if f"semtech_udp on 127.0.0.1:{self.udp}" not in line:
             self.kill()
             pytest.fail(f"the station did not come up: {line!r}\n{self.log()}")
@@ -376,11 +380,22 @@ def station(make_station: Callable[..., Station]) -> Station:
 
 
 @pytest.fixture
-def concentrator(station: Station) -> Iterator[Concentrator]:
+def make_concentrator() -> Iterator[Callable[[Station], Concentrator]]:
+    made: list[Concentrator] = []
+
+    def make(station: Station) -> Concentrator:
+        made.append(Concentrator(station.udp))
+        return made[-1]
+
+    yield make
+    for concentrator in made:
+        concentrator.close()
+
+
+@pytest.fixture
+def concentrator(station: Station, make_concentrator: Callable[[Station], Concentrator]) -> Concentrator:
     """A packet forwarder of that station."""
-    made = Concentrator(station.udp)
-    yield made
-    made.close()
+    return make_concentrator(station)
 
 
 @pytest.fixture(scope="session")

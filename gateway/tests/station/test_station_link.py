@@ -60,9 +60,8 @@ def counted(station: Any, frames: int) -> dict[str, int]:
     """The link's counters that are not zero, once that many frames were counted."""
 
     def judged() -> bool:  # a frame is counted as received at once, and as what it is when its copies are in
-        return (
-            sum(value for name, value in station.query("SELECT name, value FROM counter") if name in COUNTERS) >= frames
-        )
+        found: dict[str, int] = dict(station.query("SELECT name, value FROM counter"))
+        return sum(found.get(name, 0) for name in COUNTERS) >= frames
 
     station.wait_for(judged)
     link = station.status()["link"]
