@@ -235,6 +235,8 @@ class Forwarder:
         load, self._load = self._load, None
         if answer is not None:
             self._load = load
+            if load is not None:
+                load.more = True  # of what is kept until it is told, `wake` says nothing
         elif load is not None:
             self._finish(load)
         if self._stopped:
