@@ -139,11 +139,12 @@ class Server:
         self.fleet.send(b"\x02\x12\x34\x03" + json.dumps({"txpk": txpk}).encode(), address)
 
 
+# Pins that the radio of none of the ESP32 boards uses.
 SOIL: list[dict[str, Any]] = [
-    {"kind": "rs485_soil", "at": "probe1", "uart": 1, "tx": 4, "rx": 5, "address": 1, "power": 2},
-    {"kind": "rs485_soil", "at": "probe2", "uart": 1, "tx": 4, "rx": 5, "address": 2, "power": 2},
-    {"kind": "capacitive", "at": "probe3", "adc": 7, "power": 2},
-    {"kind": "ds18b20", "at": "node", "pin": 6, "power": 2},
+    {"kind": "rs485_soil", "at": "probe1", "uart": 1, "tx": 43, "rx": 44, "address": 1, "power": 21},
+    {"kind": "rs485_soil", "at": "probe2", "uart": 1, "tx": 43, "rx": 44, "address": 2, "power": 21},
+    {"kind": "capacitive", "at": "probe3", "adc": 4, "power": 21},
+    {"kind": "ds18b20", "at": "node", "pin": 2, "power": 21},
     {"kind": "battery", "at": "node"},
 ]
 WATER: list[dict[str, Any]] = [

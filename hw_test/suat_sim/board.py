@@ -89,9 +89,14 @@ class Board:
         self.wires: dict[int, Thermometer] = {}
         self.meters: dict[int, PulseMeter] = {}
         self.i2c: dict[int, EventCounter] = {}
+        wiring = self.wiring
+        taken = (wiring.NSS, wiring.RESET, wiring.BUSY, wiring.DIO1, wiring.SCK, wiring.MOSI, wiring.MISO)
         serial = {"rs485_soil": ModbusProbe, "ultrasonic": Ultrasonic, "logger": Logger}
         for sensor in config["sensors"]:
             kind = sensor["kind"]
+            for option in ("adc", "pin", "tx", "rx", "de", "sda", "scl", "power"):
+                if sensor.get(option) in taken:
+                    raise ValueError(f"{kind}: {option} {sensor[option]} is a pin of the radio on this board")
             if kind in serial:
                 self.serial.setdefault(sensor["uart"], []).append(serial[kind](self, sensor))
             elif kind == "battery":
