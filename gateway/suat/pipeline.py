@@ -31,7 +31,7 @@ from suat.quality.calibrate import calibrations
 from suat.quality.clean import Cleaner
 from suat.quality.windows import Windows
 from suat.records import Admitted, Batch, Committed, Downlink, KeptSample, SendResult, Uplink
-from suat.store.influx import Forwarder
+from suat.store.influx import SINK, Forwarder
 from suat.store.journal import Journal, JournalError, Reader
 
 log = logging.getLogger(__name__)
@@ -154,11 +154,14 @@ class Pipeline:
     def _clean(self, samples: tuple[KeptSample, ...]) -> None:
         self._offload("clean", lambda: self.cleaner.clean(samples), self._cleaned)
 
-    def _cleaned(self) -> None:
+    def _cleaned(self, _result: object = None) -> None:
         """What came late has sent its node's filters back: they catch up in steps between other work."""
         self._forward()
+        self._replay_after(REPLAY_S)
+
+    def _replay_after(self, delay_s: float) -> None:
         if self.cleaner.pending and "replay" not in self._timers:
-            self._timers["replay"] = self.scheduler.call_later(REPLAY_S, self._replay)
+            self._timers["replay"] = self.scheduler.call_later(delay_s, self._replay)
 
     def _replay(self) -> None:
         del self._timers["replay"]
@@ -168,13 +171,19 @@ class Pipeline:
         now_us = self.scheduler.wall_us()
         due_us = self.windows.next_due_us()
         if due_us is not None and due_us <= now_us:
-            self._offload("summarise", lambda: self.windows.run(now_us), self._forward)
+            self._offload("summarise", lambda: self.windows.run(now_us), self._summarised)
+
+    def _summarised(self, closed: object) -> None:
+        """One run closes a limited number of windows, so that a commit never waits long behind it."""
+        if closed:
+            self._forward()
+            self._summarise()
 
     def _decide(self) -> None:
         now_us = self.scheduler.wall_us()
         self._offload("decide", lambda: self.decider.decide(now_us), self._forward)
 
-    def _forward(self) -> None:
+    def _forward(self, _result: object = None) -> None:
         if self.forwarder is not None:
             self.forwarder.wake()
 
@@ -182,6 +191,8 @@ class Pipeline:
 
     def start(self) -> None:
         """Take up what a stop or a power cut left unfinished, then keep time."""
+        if self.forwarder is None:
+            self._offload("forward", lambda: self._journal.drop_sink(SINK))
         self._offload("summarise", self.windows.start)
         self._take_over_registry()
         self._offload("clean", self.cleaner.start, self._cleaned)
@@ -197,6 +208,7 @@ class Pipeline:
         self._timers.clear()
         self.server.flush()
         self._commit()
+        self._offload("clean", self.cleaner.save)
         if self.forwarder is not None:
             self.forwarder.stop()
 
@@ -237,13 +249,14 @@ class Pipeline:
 
         self._timers[name] = self.scheduler.call_later(period_s, again)
 
-    def _offload(self, stage: str, work: Callable[[], T], then: Callable[[], None] | None = None) -> None:
-        def done(_result: T | None, error: BaseException | None) -> None:
+    def _offload(self, stage: str, work: Callable[[], T], then: Callable[[T | None], None] | None = None) -> None:
+        def done(result: T | None, error: BaseException | None) -> None:
             if error is None:
                 if then is not None:
-                    then()
+                    then(result)
             elif isinstance(error, JournalError) and error.transient:
-                log.error("%s: %s; tried again with the next readings", stage, error)
+                log.error("%s: %s; tried again in %.0f s", stage, error, RETRY_S[1])
+                self._replay_after(RETRY_S[1])
             else:
                 self._fail(error)
 
