@@ -4,7 +4,6 @@ The node's flash is the root folder it sees; its firmware is at /rom, as frozen 
 ends the program with `Restart`; all modules of the program are then forgotten and it starts from the beginning.
 """
 
-import gc
 import json
 import os
 import random
@@ -39,11 +38,12 @@ def start(path: str) -> None:
         sys.path.insert(0, "/programs")
     os.chdir("/")
     random.seed(setup["seed"])
-    for fake in ("time", "machine", "onewire", "esp32", "rp2"):
+    for fake in ("time", "machine", "onewire", "esp32", "rp2", "collector"):
         __import__(fake)
 
+    sys.modules["gc"] = sys.modules["collector"]
+
     def live(main: str) -> None:
-        gc.collect()
         hardware.boot()
         run(hardware, main)
 
