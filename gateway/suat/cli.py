@@ -9,6 +9,7 @@ import traceback
 import typer
 from typer.exceptions import TyperException
 
+from suat import __version__
 from suat.commands import demo, device, doctor, herd, look, recompute, station
 from suat.errors import SuatError
 
@@ -23,22 +24,74 @@ app = typer.Typer(
 device_app = typer.Typer(help="Register, list and revoke nodes.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(device_app, name="device")
 
-app.command("demo")(demo.demo)
-app.command("run")(station.run)
-app.command("check")(station.check)
-app.command("doctor")(doctor.doctor)
-app.command("readings")(look.readings)
-app.command("status")(look.status)
-app.command("move")(herd.move)
-app.command("resend")(recompute.resend)
-app.command("refilter")(recompute.refilter)
-device_app.command("add")(device.add)
+
+def examples(*lines: str) -> str:
+    """The end of a command's help, its lines as they stand."""
+    return "\b\n" + "\n".join(["Examples:", *(f"  {line}" for line in lines)])
+
+
+app.command(
+    "demo",
+    short_help="Simulate a pasture and show what the station decides.",
+    epilog=examples("suat demo --days 7", "suat demo --replay DIR --no-serve --json", "suat demo --data-dir asy"),
+)(demo.demo)
+app.command("run", short_help="Run the station.")(station.run)
+app.command("check", short_help="Check the configuration, and what it needs.")(station.check)
+app.command("doctor", short_help="What is wrong, and what to do about it.")(doctor.doctor)
+app.command(
+    "readings",
+    short_help="The readings in the journal.",
+    epilog=examples(
+        "suat readings --node upper-3 --since 2026-06-01", "suat readings --json | jq 'select(.flags != [])'"
+    ),
+)(look.readings)
+app.command(
+    "status",
+    short_help="Paddocks, water, nodes and link.",
+    epilog=examples("suat status", "suat status --json --at 2026-06-01T18:00:00+05:00"),
+)(look.status)
+app.command(
+    "move",
+    short_help="Note that a herd was led to a paddock.",
+    epilog=examples("suat move otar-1 jailau-1", "suat move otar-1 jailau-1 --at 2026-06-01T06:30:00+05:00"),
+)(herd.move)
+app.command(
+    "resend",
+    short_help="Send kept points to InfluxDB again.",
+    epilog=examples("suat resend --since 2026-06-01"),
+)(recompute.resend)
+app.command(
+    "refilter",
+    short_help="Compute cleaned values and windows again.",
+    epilog=examples("suat refilter --node upper-3 --since 2026-06-01"),
+)(recompute.refilter)
+device_app.command(
+    "add",
+    epilog=examples(
+        "suat device add --name upper-3 --kind soil --paddock jailau-1 --probe upper:10 --probe lower:30 \\",
+        "    --dev-eui 70b3d57ed005a1b2 --join-eui 0000000000000001 --app-key $(openssl rand -hex 16)",
+        "suat device add --name spring --kind water --water-point spring-1 \\",
+        "    --dev-eui 70b3d57ed005a1b3 --dev-addr 01020304 \\",
+        "    --nwk-skey $(openssl rand -hex 16) --app-skey $(openssl rand -hex 16)",
+    ),
+)(device.add)
 device_app.command("list")(device.list_devices)
-device_app.command("revoke")(device.revoke)
+device_app.command("revoke", short_help="Take a node out of use.", epilog=examples("suat device revoke upper-3"))(
+    device.revoke
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"suat {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
-def options(debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error.")) -> None:
+def options(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+    version: bool = typer.Option(False, "--version", help="Show the version.", callback=_version, is_eager=True),
+) -> None:
     """Options of every command."""
     if debug:
         os.environ["SUAT_DEBUG"] = "1"
@@ -56,7 +109,7 @@ def run_app(commands: typer.Typer, arguments: list[str] | None = None) -> None:
 
 def _run(commands: typer.Typer, arguments: list[str]) -> int:
     try:
-        status = commands(arguments, standalone_mode=False)
+        status = commands(arguments, prog_name=commands.info.name, standalone_mode=False)
         return status if isinstance(status, int) else 0
     except TyperException as error:
         context = getattr(error, "ctx", None)

@@ -215,7 +215,7 @@ class Config(Table):
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Config:
-        faults = [*_duplicates(self), *_dangling(self), *_dry_paddocks(self)]
+        faults = [*_duplicates(self), *_dangling(self)] or _dry_paddocks(self)  # a slip in a name makes paddocks dry
         if faults:
             raise ValueError("\n".join(faults))
         return self
@@ -249,6 +249,8 @@ def _dangling(config: Config) -> list[str]:
             if name not in known
         ]
         distances = point.distance_km if isinstance(point.distance_km, dict) else {}
+        if not all(name in known for name in point.paddocks):
+            continue  # the same slip
         faults += [
             f'{here}: distance_km names "{name}", which is not among its paddocks{did_you_mean(name, point.paddocks)}'
             for name in distances

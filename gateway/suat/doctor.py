@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from suat import preflight
+from suat import preflight, running
 from suat.config import Config
 from suat.store.journal import JournalError, Reader
 
@@ -40,11 +40,13 @@ def _machine(config: Config, now_us: int) -> Iterator[Finding]:
         yield Finding("good", "the clock is plausible")
     for line in preflight.secrets(config) + preflight.data_dir(config.station.data_dir):
         yield Finding("bad", *line.split("; ", 1))
-    running = preflight.ports(config)
-    if running:
-        yield Finding("good", "the station's ports are in use: it runs, or another program holds them")
+    station = running.seen(config)
+    if station is None:
+        yield Finding("look", "the station does not run", "start it: systemctl start suat")
     else:
-        yield Finding("look", "the station does not run: its ports are free", "start it: systemctl start suat")
+        yield Finding("good", f"the station runs (process {station.pid})")
+    for line in preflight.ports(config):
+        yield Finding("bad", *line.split("; ", 1))
     if config.station.data_dir.exists():
         disk = shutil.disk_usage(config.station.data_dir)
         level: Level = "bad" if disk.free < LOW_DISK * disk.total else "good"

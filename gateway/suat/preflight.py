@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 from pathlib import Path
 
+from suat import running
 from suat.config import Config, host_port
 
 
@@ -41,16 +43,25 @@ def data_dir(path: Path) -> list[str]:
     existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     if not existing.is_dir():
         return [f"station.data_dir: {existing} is a file; name a folder"]
-    if not os.access(existing, os.W_OK | os.X_OK):
-        return [f"station.data_dir: {existing} can't be written by this user; choose another or change its owner"]
-    return []
+    try:
+        with tempfile.TemporaryFile(dir=existing):  # leaves nothing behind
+            pass
+    except OSError as error:
+        return [f"station.data_dir: {existing}: {error.strerror}; choose another folder or change its owner"]
+    return [
+        f"station.data_dir: {file} can't be read and written by this user; run: chown {os.geteuid()} {file}"
+        for file in sorted(path.glob("journal.db*")) + sorted(path.glob("keys.json"))
+        if not os.access(file, os.R_OK | os.W_OK)
+    ]
 
 
 def ports(config: Config) -> list[str]:
-    """Addresses that can't be had."""
+    """Addresses that can't be had; the station's own, while it runs, are no fault."""
+    station = running.seen(config)
+    own = station.binds if station else frozenset()
     wanted = [(f'ingest "{entry.kind}".bind', entry.bind, socket.SOCK_DGRAM) for entry in config.ingest]
     wanted.append(("board.bind", config.board.bind, socket.SOCK_STREAM))
-    return [line for where, bind, kind in wanted if (line := _port_fault(where, bind, kind))]
+    return [line for where, bind, kind in wanted if bind not in own and (line := _port_fault(where, bind, kind))]
 
 
 def _port_fault(where: str, bind: str, kind: socket.SocketKind) -> str | None:
@@ -63,7 +74,5 @@ def _port_fault(where: str, bind: str, kind: socket.SocketKind) -> str | None:
             probe.bind((host, port))
         except (OSError, OverflowError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            return (
-                f"{where}: {bind}: {reason}; stop the program that holds it (or the running station), or choose another"
-            )
+            return f"{where}: {bind}: {reason}; stop the program that holds it, or choose another"
     return None

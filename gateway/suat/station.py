@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from suat import running
 from suat.clock import LoopScheduler, Scheduler
 from suat.config import Config
 from suat.errors import SuatError
@@ -60,6 +61,11 @@ class Station:
 
 async def run(config: Config, on_ready: Callable[[], None] = lambda: None) -> None:
     """Run the station until SIGTERM or SIGINT; SuatError when it can't start or can't go on."""
+    with running.claim(config):
+        await _run(config, on_ready)
+
+
+async def _run(config: Config, on_ready: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     scheduler = LoopScheduler(loop)
     station = Station(scheduler, config)

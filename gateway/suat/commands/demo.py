@@ -31,10 +31,7 @@ def demo(
     bind: Annotated[str, typer.Option(help="Where to serve it.")] = "127.0.0.1:8080",
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
-    """Run real node programs over simulated radio into a real station, and show what it decides.
-
-    Examples: suat demo --days 7    suat demo --replay shared/data/usses --no-serve --json
-    """
+    """Run real node programs over simulated radio into a real station, and show what it decides."""
     try:
         from suat_sim.demo import Demo, scenario_for
     except ImportError as error:

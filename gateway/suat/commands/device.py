@@ -8,33 +8,26 @@ from typing import Annotated
 
 import typer
 
-from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, iso_utc
+from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, existing_journal, iso_utc
 from suat.config import did_you_mean, load
 from suat.errors import UsageError
 
-EPILOG = """Examples:
-
-suat device add --name upper-3 --kind soil --dev-eui 70b3d57ed005a1b2 --join-eui 0000000000000001
---app-key $(openssl rand -hex 16) --paddock jailau-1 --probe upper:10 --probe lower:30
-
-suat device add --name spring --kind water --dev-eui 70b3d57ed005a1b3 --dev-addr 01020304
---nwk-skey $(openssl rand -hex 16) --app-skey $(openssl rand -hex 16) --water-point spring-1
-"""
-
 
 def add(
-    name: Annotated[str, typer.Option(help="The node's name, as on its label.")],
-    kind: Annotated[str, typer.Option(help="soil or water")],
-    dev_eui: Annotated[str, typer.Option(help="DevEUI, 16 hex digits.")],
+    name: Annotated[str, typer.Option(metavar="NAME", help="The node's name, as on its label.")],
+    kind: Annotated[str, typer.Option(metavar="KIND", help="soil or water.")],
+    dev_eui: Annotated[str, typer.Option(metavar="HEX", help="DevEUI, 16 hex digits.")],
     config: ConfigOption = DEFAULT_CONFIG,
-    join_eui: Annotated[str | None, typer.Option(help="OTAA: JoinEUI, 16 hex digits.")] = None,
-    app_key: Annotated[str | None, typer.Option(help="OTAA: AppKey, 32 hex digits.")] = None,
-    dev_addr: Annotated[str | None, typer.Option(help="ABP: DevAddr, 8 hex digits.")] = None,
-    nwk_skey: Annotated[str | None, typer.Option(help="ABP: NwkSKey, 32 hex digits.")] = None,
-    app_skey: Annotated[str | None, typer.Option(help="ABP: AppSKey, 32 hex digits.")] = None,
-    paddock: Annotated[str | None, typer.Option(help="The paddock a soil node stands in.")] = None,
-    water_point: Annotated[str | None, typer.Option(help="The water point a water node watches.")] = None,
-    probe: Annotated[list[str] | None, typer.Option(help="NAME:DEPTH_CM, once for each probe, in order.")] = None,
+    join_eui: Annotated[str | None, typer.Option(metavar="HEX", help="OTAA: JoinEUI, 16 hex digits.")] = None,
+    app_key: Annotated[str | None, typer.Option(metavar="HEX", help="OTAA: AppKey, 32 hex digits.")] = None,
+    dev_addr: Annotated[str | None, typer.Option(metavar="HEX", help="ABP: DevAddr, 8 hex digits.")] = None,
+    nwk_skey: Annotated[str | None, typer.Option(metavar="HEX", help="ABP: NwkSKey, 32 hex digits.")] = None,
+    app_skey: Annotated[str | None, typer.Option(metavar="HEX", help="ABP: AppSKey, 32 hex digits.")] = None,
+    paddock: Annotated[str | None, typer.Option(metavar="ID", help="The paddock a soil node stands in.")] = None,
+    water_point: Annotated[str | None, typer.Option(metavar="ID", help="The water point a water node watches.")] = None,
+    probe: Annotated[
+        list[str] | None, typer.Option(metavar="NAME:DEPTH_CM", help="Once for each probe, in order.")
+    ] = None,
 ) -> None:
     """Register a node. A node whose flash was erased is revoked and registered anew."""
     from suat.network import provision
@@ -110,7 +103,7 @@ def revoke(
     from suat.store.journal import Journal
 
     settings = load(config)
-    with Journal(settings.journal_path) as journal:
+    with Journal(existing_journal(settings)) as journal:
         record = provision.revoke(journal, RootKeys(settings.station.data_dir), name, _now_us())
     print(f'revoked "{record.name}" (number {record.registration})')
 

@@ -16,7 +16,9 @@ def move(
     herd: Annotated[str, typer.Argument(help="The herd's id.")],
     paddock: Annotated[str, typer.Argument(help="The paddock's id.")],
     config: ConfigOption = DEFAULT_CONFIG,
-    at: Annotated[str | None, typer.Option(help="When (ISO 8601; UTC unless it says else); now if not given.")] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="ISO", help="When (ISO 8601; UTC unless it says else); now if not given.")
+    ] = None,
 ) -> None:
     """Note that a herd was led to a paddock."""
     from suat.store.journal import Journal

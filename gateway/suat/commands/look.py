@@ -16,8 +16,10 @@ from suat.records import DeviceRecord, flag_names
 
 def readings(
     config: ConfigOption = DEFAULT_CONFIG,
-    node: Annotated[str | None, typer.Option(help="Of this node alone.")] = None,
-    since: Annotated[str | None, typer.Option(help="From this instant on (ISO 8601; UTC unless it says else).")] = None,
+    node: Annotated[str | None, typer.Option(metavar="NAME", help="Of this node alone.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="ISO", help="From this instant on (ISO 8601; UTC unless it says else).")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """The readings in the journal, by time: raw as sent, and cleaned with the flags that explain it."""
@@ -77,7 +79,9 @@ def probe_name(device: DeviceRecord, group: str) -> str:
 
 def status(
     config: ConfigOption = DEFAULT_CONFIG,
-    at: Annotated[str | None, typer.Option(help="As it was at this instant; needed for a replay of the past.")] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="ISO", help="As it was at this instant; needed for a replay of the past.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Each paddock's status and why, the water left, the nodes and the link."""

@@ -8,14 +8,22 @@ from typing import Annotated
 
 import typer
 
-from suat.errors import UsageError
+from suat.config import Config
+from suat.errors import SuatError, UsageError
 
 ConfigOption = Annotated[
     Path,
-    typer.Option("--config", "-c", envvar="SUAT_CONFIG", help="The station's configuration file.", show_default=True),
+    typer.Option("--config", "-c", metavar="FILE", envvar="SUAT_CONFIG", help="The station's configuration file."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object (a line each where there are many).")]
 DEFAULT_CONFIG = Path("/etc/suat/suat.toml")
+
+
+def existing_journal(config: Config) -> Path:
+    """The journal of a station that has one; SuatError: a slip in data_dir must not begin a new station."""
+    if not config.journal_path.exists():
+        raise SuatError(f"{config.journal_path}: there is no journal yet; start the station, or check data_dir")
+    return config.journal_path
 
 
 def instant_us(text: str, option: str) -> int:

@@ -7,27 +7,37 @@ from typing import Annotated
 
 import typer
 
-from suat.commands.options import DEFAULT_CONFIG, ConfigOption, instant_us
+from suat import running
+from suat.commands.options import DEFAULT_CONFIG, ConfigOption, existing_journal, instant_us
 from suat.config import load
+from suat.errors import UsageError
 
 
 def resend(
-    since: Annotated[str, typer.Option(help="From this instant on (ISO 8601; UTC unless it says else).")],
+    since: Annotated[
+        str, typer.Option(metavar="ISO", help="From this instant on (ISO 8601; UTC unless it says else).")
+    ],
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Have the running station send kept points to InfluxDB again, from an instant on."""
     from suat.store.journal import Journal
 
     settings = load(config)
-    with Journal(settings.journal_path) as journal:
-        ranges = journal.resend(instant_us(since, "--since"))
-    print(f"{ranges} ranges of points will be sent again by the running station")
+    since_us = instant_us(since, "--since")
+    if settings.influx is None:
+        raise UsageError(f"{config}: there is no [influx]: nothing to send to")
+    with Journal(existing_journal(settings)) as journal:
+        ranges = journal.resend(since_us)
+    who = "the running station" if running.seen(settings) else "the station when it runs"
+    print(f"{ranges} ranges of points will be sent again by {who}")
 
 
 def refilter(
     config: ConfigOption = DEFAULT_CONFIG,
-    since: Annotated[str | None, typer.Option(help="From this instant on; everything if not given.")] = None,
-    node: Annotated[str | None, typer.Option(help="This node alone.")] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="ISO", help="From this instant on; everything if not given.")
+    ] = None,
+    node: Annotated[str | None, typer.Option(metavar="NAME", help="This node alone.")] = None,
 ) -> None:
     """Compute cleaned values, windows and decisions again from the raw readings."""
     from rich.console import Console
@@ -36,6 +46,7 @@ def refilter(
 
     settings = load(config)
     since_us = 0 if since is None else instant_us(since, "--since")
+    existing_journal(settings)
     with Console(stderr=True).status("computing again ..."):
         changed = compute_again(settings, since_us, node, time.time_ns() // 1000)
     print(f"computed again; {changed} samples changed")
