@@ -110,6 +110,7 @@ def run_app(commands: typer.Typer, arguments: list[str] | None = None) -> None:
 def _run(commands: typer.Typer, arguments: list[str]) -> int:
     try:
         status = commands(arguments, prog_name=commands.info.name, standalone_mode=False)
+        sys.stdout.flush()
         return status if isinstance(status, int) else 0
     except TyperException as error:
         context = getattr(error, "ctx", None)
@@ -123,7 +124,7 @@ def _run(commands: typer.Typer, arguments: list[str]) -> int:
         return stop.exit_code
     except (typer.Abort, KeyboardInterrupt):
         return _fail("stopped", 1)
-    except BrokenPipeError:
+    except BrokenPipeError:  # the reader of a pipe has gone: it has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
