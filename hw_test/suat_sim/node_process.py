@@ -161,6 +161,7 @@ class NodeProcess:
                 env={"MICROPYPATH": f"{firmware}:.frozen", "HOME": str(self.folder)},
             )
         theirs.close()
+        _no_preemption(self.process.pid)
         self.socket = ours
         self.pending = b""
         self.bound = now_us
@@ -311,6 +312,13 @@ class NodeProcess:
         assert self.socket is not None
         with contextlib.suppress(BrokenPipeError):  # its end is noticed where it is read
             self.socket.sendall(data)
+
+
+def _no_preemption(pid: int) -> None:
+    """A node that is woken must not take the host's core at once: an answer would cost the host what the node does."""
+    if hasattr(os, "SCHED_BATCH"):
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(pid, os.SCHED_BATCH, os.sched_param(0))
 
 
 _MESSAGES: dict[int, Callable[[NodeProcess, bytes, int, int], None]] = {
