@@ -114,7 +114,7 @@ def test_nodes_at_the_same_instant_collide_and_the_nearer_one_wins(trace: Trace)
     with Fleet(VirtualScheduler(0), [near, far], channels_hz=[865_062_500], air=quiet) as fleet:
         fleet.run(3600)
         lost, heard = fleet.air.lost, fleet.air.counters["heard"]
-    together = {}
+    together: dict[tuple[int, int], list[str]] = {}
     for sender, start, hz, *_ in trace:
         together.setdefault((start // 1_000_000, hz), []).append(sender)
     clashes = sum(len(senders) == 2 for (_, hz), senders in together.items() if hz == 865_062_500)

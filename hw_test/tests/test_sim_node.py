@@ -152,3 +152,38 @@ def test_a_program_in_which_no_time_passes_is_noticed(monkeypatch: pytest.Monkey
     node = NodeSpec("spin", config, Nothing(), main="sim_spin_program", programs=(str(program),))
     with Fleet(VirtualScheduler(0), [node]) as fleet, pytest.raises(FleetError, match="spin says nothing"):
         fleet.run(10)
+
+
+class Broken:
+    """An environment that no simulated probe can show."""
+
+    def at(self, t_unix: float) -> dict[str, float | None]:
+        return {"probe1.vwc": float("inf"), "probe1.temperature": 1.0, "probe1.ec": 1.0}
+
+
+def test_a_fault_of_the_simulator_is_not_taken_for_the_sensors() -> None:
+    config = {
+        "board": "heltec_v3",
+        "kind": "soil",
+        "sensors": [{"kind": "rs485_soil", "at": "probe1", "uart": 1, "tx": 43, "rx": 44}],
+        "abp": {"dev_addr": "01020304", "nwk_skey": "00" * 16, "app_skey": "11" * 16},
+    }
+    with (
+        Fleet(VirtualScheduler(0), [NodeSpec("n", config, Broken())]) as fleet,
+        pytest.raises(FleetError, match=r"(?s)n at .* simulator: Traceback.*devices.py"),
+    ):
+        fleet.run(60)
+
+
+def test_a_sensor_on_a_pin_of_the_radio_is_refused() -> None:
+    config = {
+        "board": "xiao_s3_wio",
+        "kind": "soil",
+        "sensors": [{"kind": "capacitive", "at": "probe1", "adc": 7}],
+        "abp": {"dev_addr": "01020304", "nwk_skey": "00" * 16, "app_skey": "11" * 16},
+    }
+    with (
+        Fleet(VirtualScheduler(0), [NodeSpec("n", config, Nothing())]) as fleet,
+        pytest.raises(FleetError, match="adc 7 is a pin of the radio"),
+    ):
+        fleet.run(60)
