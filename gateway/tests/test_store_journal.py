@@ -19,7 +19,7 @@ from suat.records import Admitted, Batch, Row, SessionUpdate
 from suat.store import database
 from suat.store.journal import Journal, JournalError
 from suat.store.packed import Cleaned, Summary, pack_cleaned, pack_window, unpack_cleaned, unpack_window
-from suat.store.rows import Alert, Curve, Derived, Move, Status, WindowRow
+from suat.store.rows import Alert, Curve, Derived, FilterState, Move, Status, WindowRow
 from suat_sim.kept import START_US, device
 from suat_wire.control import ack_of
 from suat_wire.payload import pack
@@ -365,6 +365,44 @@ def test_readers_cannot_write_and_are_not_held_up(journal: Journal) -> None:
         thread.start()
         thread.join()
         assert found == [1]
+
+
+def test_connections_of_threads_that_ended_are_closed(journal: Journal) -> None:
+    with journal.reader() as reader:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(20):
+            reading = threading.Thread(target=reader.registry_version)
+            reading.start()
+            reading.join()
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before + 4
+
+
+def test_all_nodes_are_walked_by_time_without_sorting_them_first(journal: Journal) -> None:
+    nodes = add(journal), add(journal, 2)
+    journal.commit(Batch((frame(nodes[1], [5, 1, 3]), frame(nodes[0], [4, 3, 2]))))
+    with journal.reader() as reader:
+        found = [(row.time_us - START_US, row.record, row.registration) for row in reader.samples()]
+        assert found == sorted(found) and len(found) == 6
+        assert [row.record for row in reader.samples(None, START_US + 4_000_000)] == [4, 5]
+
+
+def test_uncleaned_samples_are_found_wherever_they_lie(journal: Journal) -> None:
+    node, other = add(journal), add(journal, 2)
+    kept = journal.commit(Batch((frame(node, [1, 2, 3, 4]), frame(other, [1])))).samples
+
+    def clean(*places: int) -> None:
+        states = [FilterState(node, START_US + places[0], 1, b"")]  # as at the turn of a day
+        journal.derive(Derived(cleaned=[(kept[place].id, b"") for place in places], states=states))
+
+    with journal.reader() as reader:
+        clean(0, 2)
+        assert reader.uncleaned() == {node: START_US + 2_000_000, other: START_US + 1_000_000}
+        clean(1, 3)
+        assert reader.uncleaned() == {other: START_US + 1_000_000}
+        clean(4)
+        assert reader.uncleaned() == {}
+        journal.commit(Batch((frame(other, [7]),)))
+        assert reader.uncleaned() == {other: START_US + 7_000_000}
 
 
 def test_a_missing_or_strange_file_is_said_plainly(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from types import TracebackType
 from suat.records import Acknowledgement, Admitted, Batch, Committed, DeviceRecord, KeptSample, SessionUpdate
 from suat.store.database import JournalError, explained, open_writer
 from suat.store.outbox import forget_told, last_number, place, tell, tell_again
-from suat.store.reader import Reader
+from suat.store.reader import CLEANED_UP_TO, Reader
 from suat.store.rows import Curve, Derived, Move, Told
 from suat.store.sessions import write_session, write_sessions
 
@@ -134,6 +134,8 @@ class Journal:
             connection.executemany(
                 _THIN, [(state.registration, state.time_us - STATES_DAYS * 86_400_000_000) for state in derived.states]
             )
+            if derived.states:  # once a day and node
+                connection.execute(_CLEANED_UP_TO)
             for sink, (position, row) in derived.positions.items():
                 place(connection, sink, position, row)
             if derived.positions:
@@ -262,6 +264,12 @@ class Journal:
             )
 
 
+# Up to the sample before the oldest uncleaned one, so that a start need not look through all of them.
+_CLEANED_UP_TO = (
+    "INSERT OR REPLACE INTO meta SELECT 'cleaned_up_to', coalesce((SELECT s.id - 1 FROM sample s"
+    f" LEFT JOIN cleaned c ON c.sample = s.id WHERE s.id > {CLEANED_UP_TO} AND c.sample IS NULL ORDER BY s.id LIMIT 1),"
+    " (SELECT max(id) FROM sample), 0)"
+)
 # Of the filters' old states the first of each month stays.
 _THIN = (
     "DELETE FROM filter_state AS old WHERE registration = ? AND time_us < ? AND EXISTS"

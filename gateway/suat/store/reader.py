@@ -5,6 +5,7 @@ Each thread gets a connection of its own; WAL lets it read while the writer comm
 
 from __future__ import annotations
 
+import heapq
 import json
 import math
 import sqlite3
@@ -42,6 +43,7 @@ _SAMPLE = (
 )
 _UNITS = {(group, field): unit for group, fields in GROUPS for field, _, _, unit in fields}
 _ALWAYS = 1 << 62
+CLEANED_UP_TO = "coalesce((SELECT value FROM meta WHERE key = 'cleaned_up_to'), 0)"  # all samples up to this id are
 
 
 class Reader:
@@ -50,7 +52,7 @@ class Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._mine = threading.local()
-        self._all: list[sqlite3.Connection] = []
+        self._all: dict[threading.Thread, sqlite3.Connection] = {}
         self._lock = threading.Lock()
         self._connection()
 
@@ -59,13 +61,16 @@ class Reader:
         if connection is None:
             connection = self._mine.connection = open_reader(self.path)
             with self._lock:
-                self._all.append(connection)
+                ended = [thread for thread in self._all if not thread.is_alive()]  # a web server's come and go
+                for thread in ended:
+                    self._all.pop(thread).close()
+                self._all[threading.current_thread()] = connection
         return connection
 
     def close(self) -> None:
         """Close the connections of all threads; no thread may be reading."""
         with self._lock:
-            for connection in self._all:
+            for connection in self._all.values():
                 connection.close()
             self._all.clear()
         self._mine = threading.local()
@@ -182,13 +187,13 @@ class Reader:
         self, registration: int | None = None, since_us: int = 0, until_us: int = _ALWAYS
     ) -> Iterator[SampleRow]:
         """Kept samples of one node or all with since_us <= time < until_us, by (time, record)."""
-        if registration is None:
-            where, arguments = "WHERE s.time_us >= ? AND s.time_us < ?", (since_us, until_us)
-        else:
-            where = "WHERE s.registration = ? AND s.time_us >= ? AND s.time_us < ?"
-            arguments = (registration, since_us, until_us)  # type: ignore[assignment]
-        query = f"{_SAMPLE}{where} ORDER BY s.time_us, s.record, s.registration"
-        return map(SampleRow._make, self._walk(query, arguments))
+        chosen = self.newest_records() if registration is None else (registration,)
+        query = (
+            f"{_SAMPLE}WHERE s.registration = ? AND s.time_us >= ? AND s.time_us < ?"
+            " ORDER BY s.time_us, s.record"
+        )  # node by node along the index: sorted as a whole, the first row would wait for the last
+        walks = [map(SampleRow._make, self._walk(query, (node, since_us, until_us))) for node in chosen]
+        return heapq.merge(*walks, key=_order)
 
     def samples_after(self, registration: int, time_us: int, record: int, limit: int) -> list[SampleRow]:
         """The next samples of a node behind (time, record), in that order."""
@@ -203,8 +208,8 @@ class Reader:
         """Oldest time of a sample that has no cleaned values yet, by registration."""
         return dict(
             self._ask(
-                "SELECT s.registration, min(s.time_us) FROM sample s LEFT JOIN cleaned c ON c.sample = s.id"
-                " WHERE c.sample IS NULL GROUP BY s.registration"
+                "SELECT s.registration, min(s.time_us) FROM sample s NOT INDEXED LEFT JOIN cleaned c"
+                f" ON c.sample = s.id WHERE s.id > {CLEANED_UP_TO} AND c.sample IS NULL GROUP BY s.registration"
             )
         )
 
@@ -373,6 +378,10 @@ class Reader:
             "SELECT id, sink, at_us, line, reason FROM dead_letter WHERE ? IS NULL OR sink = ? ORDER BY id",
             (sink, sink),
         )
+
+
+def _order(row: SampleRow) -> tuple[int, int, int]:
+    return row.time_us, row.record, row.registration
 
 
 def _status(row: Sequence[Any]) -> Status:
