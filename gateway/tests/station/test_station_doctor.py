@@ -1,0 +1,183 @@
+"""What `suat doctor` and the check before a start find, each by a station in which that one thing is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import namedtuple
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from suat import doctor, preflight, running
+from suat.config import Config, parse
+from suat.errors import SuatError
+from suat.records import Batch
+from suat_sim.kept import START_US, Kept, device, soil_rows
+from suat_sim.servers import influxd
+
+HOUR_US = 3_600_000_000
+Usage = namedtuple("Usage", "total used free")
+
+
+def configuration(folder: Path, **tables: Any) -> Config:
+    return parse({"station": {"name": "Asy", "data_dir": str(folder)}, "board": {"bind": "127.0.0.1:0"}, **tables})
+
+
+def found(config: Config, now_us: int = START_US) -> dict[str, list[str]]:
+    """What was found, by level."""
+    findings: dict[str, list[str]] = {"bad": [], "look": [], "good": []}
+    examined = doctor.examine(config, now_us)
+    levels = [finding.level for finding in examined]
+    assert levels == sorted(levels, key=("bad", "look", "good").index)  # the worst first
+    for finding in examined:
+        assert finding.todo or finding.level == "good", finding  # whoever is told of it is told what to do
+        findings[finding.level].append(finding.what)
+    return findings
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Config:
+    """A station with one node that was heard."""
+    with Kept(tmp_path) as kept:
+        node = kept.journal.add_device(device(1, name="soil-1"))
+        kept.fill(node, soil_rows(3))
+        config = configuration(kept.journal.path.parent)
+    assert config.journal_path.exists()
+    return config
+
+
+def test_a_healthy_station_has_nothing_bad(station: Config) -> None:
+    with running.claim(station):
+        findings = found(station)
+    assert (findings["bad"], findings["look"]) == ([], [])
+    assert "1 nodes are registered, 1 were heard" in findings["good"]
+    assert f"the station runs (process {os.getpid()})" in findings["good"]
+    assert "no InfluxDB is configured: the journal and the board page stand alone" in findings["good"]
+
+
+def test_a_clock_that_was_never_set(station: Config) -> None:
+    assert found(station, 1_000_000)["bad"][0] == "the clock was never set"
+
+
+def test_a_station_that_does_not_run(station: Config) -> None:
+    assert found(station)["look"] == ["the station does not run"]
+
+
+def test_a_station_without_journal_or_nodes(tmp_path: Path) -> None:
+    config = configuration(tmp_path / "data")
+    assert "there is no journal yet" in found(config)["look"]
+    with Kept(tmp_path):
+        pass
+    config = configuration(next(path.parent for path in tmp_path.rglob("journal.db")))
+    assert "no node is registered" in found(config)["look"]
+
+
+def test_a_node_that_was_never_heard(station: Config, tmp_path: Path) -> None:
+    with Kept(tmp_path) as kept:
+        kept.journal.add_device(device(2, name="soil-2"))
+    assert "never heard: soil-2" in found(station)["look"]
+
+
+def test_no_node_at_all_was_ever_heard(tmp_path: Path) -> None:
+    with Kept(tmp_path) as kept:
+        kept.journal.add_device(device(1))
+        config = configuration(kept.journal.path.parent)
+    assert found(config)["bad"] == ["no node was ever heard"]
+
+
+def test_a_silent_radio(station: Config) -> None:
+    assert "no node was heard for 8 h" in found(station, START_US + 8 * HOUR_US + 30 * 60_000_000)["bad"]
+
+
+@pytest.mark.parametrize(
+    ("counters", "said"),
+    [
+        ({"received": 1000, "accepted": 900, "bad_mic": 100}, "100 of 1000 frames were not signed"),
+        ({"received": 1000, "accepted": 400, "unknown_device": 600}, "600 of 1000 frames came from nodes that are not"),
+        ({"received": 1000, "accepted": 900, "malformed": 100}, "100 of 1000 frames were damaged"),
+        ({"received": 1000, "accepted": 960, "malformed": 40}, None),  # stray noise
+        ({"received": 10, "malformed": 10}, None),  # too few to say
+    ],
+)
+def test_frames_that_are_not_ours(station: Config, tmp_path: Path, counters: dict[str, int], said: str | None) -> None:
+    with Kept(tmp_path) as kept:
+        kept.journal.commit(Batch(counters=counters))
+    told = [line for line in found(station)["look"] if "frames" in line]
+    assert len(told) == (said is not None)
+    assert all(str(said) in line for line in told)
+
+
+def test_a_disk_that_is_nearly_full(station: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(100e9, 92e9, 8e9))
+    assert found(station)["bad"] == ["8.0 GB of disk are free"]
+
+
+def test_a_damaged_journal(station: Config) -> None:
+    station.journal_path.write_bytes(b"no journal" * 1000)
+    (told,) = found(station)["bad"]
+    assert "journal.db" in told
+
+
+def test_an_influxdb_that_is_not_there(station: Config) -> None:
+    table = {"url": "http://127.0.0.1:9", "api": "v1", "database": "pasture"}
+    config = configuration(station.station.data_dir, influx=table)
+    told = found(config)["bad"]
+    assert told
+    assert all("InfluxDB at http://127.0.0.1:9" in line for line in told)
+
+
+def test_an_influxdb_without_the_database(station: Config, tmp_path: Path) -> None:
+    with influxd(tmp_path / "server") as server:
+        table = {"url": server.url, "api": "v1", "database": "pasture"}
+        config = configuration(station.station.data_dir, influx=table)
+        assert all("database not found" in line for line in found(config)["bad"])
+        server.query("CREATE DATABASE pasture")
+        for policy in ("pasture", "pasture_15m", "pasture_1h", "pasture_1d"):
+            server.query(f'CREATE RETENTION POLICY "{policy}" ON pasture DURATION INF REPLICATION 1')
+        findings = found(config)
+    assert findings["bad"] == []
+    assert "InfluxDB takes points into pasture_1d" in findings["good"]
+
+
+def test_files_of_another_user_are_faults(station: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    access: Callable[..., bool] = os.access
+    (station.station.data_dir / "keys.json").write_text("{}")
+
+    def refused(path: Any, mode: int) -> bool:
+        return Path(path).name != "keys.json" and access(path, mode)
+
+    monkeypatch.setattr(os, "access", refused)
+    (fault,) = preflight.data_dir(station.station.data_dir)
+    assert fault.startswith(f"station.data_dir: {station.station.data_dir}/keys.json can't be read and written")
+    assert "chown" in fault
+
+
+def test_a_data_folder_belongs_to_one_station(tmp_path: Path) -> None:
+    config = configuration(tmp_path / "data", ingest=[{"kind": "semtech_udp", "bind": "127.0.0.1:1700"}])
+    assert running.seen(config) is None
+    with running.claim(config):
+        assert running.seen(config) == running.Running(os.getpid(), frozenset({"127.0.0.1:1700", "127.0.0.1:0"}))
+        with (
+            pytest.raises(SuatError, match=f"a station runs on it already \\(process {os.getpid()}\\)"),
+            running.claim(config),
+        ):
+            pass
+        path = tmp_path / "data" / running.NAME
+        assert path.stat().st_mode & 0o777 == 0o600
+        path.write_text("{")  # it is only just starting
+        assert running.seen(config) is None
+        with pytest.raises(SuatError, match="a station runs on it already;"), running.claim(config):
+            pass
+    assert running.seen(config) is None  # what is in the file does not count, the lock does
+    with running.claim(config):
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+
+
+def test_a_data_folder_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
+    config = configuration(tmp_path / "data")
+    with pytest.raises(SuatError, match="check data_dir and its owner"), running.claim(config):
+        pass
