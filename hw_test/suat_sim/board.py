@@ -216,7 +216,7 @@ class Board:
             self._drain()
             self.send("H", struct.pack("<Q", until))
             self.flush()
-            self.horizon = struct.unpack("<Q", self.stream.read(8))[0]
+            self.horizon = struct.unpack("<Q", self.read(8))[0]
         self.promise_from = min(until + PROMISE_STEP_US, self.horizon + 1)
         self.send("S" if probe else "s", struct.pack("<Q", until))
         self.flush()
@@ -292,8 +292,7 @@ class Board:
         self.send("X", struct.pack(link.STOP_FORMAT, self.clock.now, why, rtc_us) + (b"" if lost else self.rtc))
         self.flush()
         while True:
-            if not self.stream.read(1):
-                raise SystemExit
+            self.read(1)
 
     # -- environment ----------------------------------------------------------------------------------------------
 
@@ -311,7 +310,7 @@ class Board:
 
     def _take_values(self, at: int) -> None:
         self.prefetched = -1
-        numbers = struct.unpack(self.format, self.stream.read(8 * len(self.names)))
+        numbers = struct.unpack(self.format, self.read(8 * len(self.names)))
         self.values = {name: None if x != x else x for name, x in zip(self.names, numbers)}  # noqa: B905
         self.values_at = at
 
@@ -325,8 +324,8 @@ class Board:
         self._drain()
         self.send("Q", struct.pack("<Q", self.clock.now) + data)
         self.flush()
-        size = struct.unpack("<H", self.stream.read(2))[0]
-        return bytes(self.stream.read(size)) if size else b""
+        size = struct.unpack("<H", self.read(2))[0]
+        return bytes(self.read(size)) if size else b""
 
     # -- host -----------------------------------------------------------------------------------------------------
 
@@ -336,9 +335,19 @@ class Board:
         self.out += body
 
     def flush(self) -> None:
-        """Send what is queued."""
-        self.stream.write(self.out)
+        """Send what is queued; without a host there is nothing left to do."""
+        try:
+            self.stream.write(self.out)
+        except OSError:
+            raise SystemExit from None
         self.out = bytearray()
+
+    def read(self, size: int) -> bytes:
+        """So many bytes from the host."""
+        data: bytes = self.stream.read(size)
+        if len(data) < size:
+            raise SystemExit
+        return data
 
     def fault(self, t: int, text: str) -> None:
         """A rule of the hardware was broken."""
@@ -365,8 +374,8 @@ class Board:
         self._drain()
         self.send("R", struct.pack(link.RX_FORMAT, start, close, after, hz, bw, sf, flags, 0))
         self.flush()
-        end, kind, rssi, snr, size = struct.unpack(link.HEARD_FORMAT, self.stream.read(link.HEARD_SIZE))
-        payload = bytes(self.stream.read(size)) if size else b""
+        end, kind, rssi, snr, size = struct.unpack(link.HEARD_FORMAT, self.read(link.HEARD_SIZE))
+        payload = bytes(self.read(size)) if size else b""
         return end, kind, payload, rssi / 10, snr / 10
 
 
