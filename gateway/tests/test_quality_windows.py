@@ -10,6 +10,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from suat.config import Config
+from suat.quality.refilter import refilter
 from suat.quality.windows import DAY_S, WIDTHS_S, day_bounds
 from suat.records import Row
 from suat.store.channels import CHANNELS
@@ -214,6 +216,54 @@ def test_nothing_is_forgotten_when_the_journal_fails(tmp_path: Path, monkeypatch
                 kept.finish()
         kept.finish()
         assert_same(found_windows(kept, node), naive_windows(kept, node, UTC_ZONE))
+
+
+def test_a_time_far_ahead_does_not_hold_the_outbox(tmp_path: Path) -> None:
+    with Kept(tmp_path) as kept:
+        node = kept.journal.add_device(device(1))
+        kept.commit(node, [row(0, 23 * 365 * 24 * 60.0, {("node", "battery"): 3.6})])  # taken by a clock at 2049
+        kept.fill(node, soil_rows(300)[1:])
+        now_us = START_US + 300 * 15 * MINUTE_US + DAY_US
+        kept.finish(now_us)
+        assert not kept.reader.outbox(0, 9, "sample")
+        assert_same(
+            {key: value for key, value in found_windows(kept, node).items() if key[3] > now_us},
+            {key: value for key, value in naive_windows(kept, node, UTC_ZONE).items() if key[3] > now_us},
+        )
+
+
+def refiltered(kept: Kept, folder: Path, zone: str = "UTC") -> int:
+    config = Config.model_validate({"station": {"name": "T", "timezone": zone, "data_dir": str(folder)}})
+    return refilter(config, 0, None, 1 << 61)
+
+
+def test_refilter_makes_windows_that_are_not_there(tmp_path: Path) -> None:
+    with Kept(tmp_path) as kept:
+        node = kept.journal.add_device(device(1))
+        kept.fill(node, soil_rows(300))
+        assert refiltered(kept, tmp_path) == 0
+        assert_same(found_windows(kept, node), naive_windows(kept, node, UTC_ZONE))
+
+
+def test_refilter_follows_the_stations_zone(tmp_path: Path) -> None:
+    with Kept(tmp_path) as kept:
+        node = kept.journal.add_device(device(1))
+        kept.fill(node, soil_rows(300))
+        kept.finish()
+        refiltered(kept, tmp_path, "Asia/Almaty")
+        found = found_windows(kept, node)
+        expected = naive_windows(kept, node, ALMATY)
+        assert_same({key: found[key] for key in expected}, expected)
+        assert {found[key][0] for key in found.keys() - expected.keys()} == {0}  # InfluxDB must hear that they are gone
+
+
+def test_refilter_leaves_a_running_stations_place_alone(tmp_path: Path) -> None:
+    with Kept(tmp_path) as kept:
+        node = kept.journal.add_device(device(1))
+        kept.fill(node, soil_rows(30))
+        before = kept.reader.sink_position("windows")
+        refiltered(kept, tmp_path)
+        assert kept.reader.sink_position("windows") == before
 
 
 def test_a_start_computes_what_is_left_and_no_more(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ WIDTHS_S = (QUARTER_S, HOUR_S, DAY_S)
 GRACE_S = 120  # [D] what was sent again, after one lost frame, is mostly there by then
 SINK = "windows"
 RUN_LIMIT = 4000  # windows of one transaction
+AHEAD_US = 2 * 86_400_000_000  # what ends later than that from now has a time that a wrong clock gave
 _SPAN = 64  # windows of a node not further apart than this many are read in one go
 _NAN = math.nan
 
@@ -76,7 +77,7 @@ class Windows:
         self._grace_us = int(grace_s * 1e6)
         self._dirty: dict[tuple[int, int, int], int] = {}  # (registration, width, start) -> first number in the outbox
         self._closing: list[tuple[int, int, int, int]] = []  # heap of (due, registration, width, start)
-        self._told = 0
+        self._told: int | None = None  # None: not started, so the sink's place is somebody else's to keep
 
     def start(self) -> None:
         """Find what was dirty when the station stopped."""
@@ -95,7 +96,8 @@ class Windows:
         """Cleaned values of a node are new or changed; the outbox says so from number `seq` on."""
         for time_us in times_us:
             self._touch(registration, time_us, seq)
-        self._told = max(self._told, seq)
+        if self._told is not None:
+            self._told = max(self._told, seq)
 
     def _touch(self, registration: int, time_us: int, seq: int) -> None:
         for width_s in WIDTHS_S:
@@ -110,10 +112,17 @@ class Windows:
         return next((due for due, *_ in self._closing), None)  # may be asked from another thread
 
     def run(self, now_us: int) -> int:
-        """Compute dirty windows that have ended, at most `RUN_LIMIT`; how many. JournalError: nothing is forgotten."""
+        """Compute dirty windows that have ended, at most `RUN_LIMIT`; how many. JournalError: nothing is forgotten.
+
+        Windows far ahead are computed at once: the outbox would have to be kept until their end.
+        """
         due: list[tuple[int, int, int, int]] = []
         while self._closing and self._closing[0][0] <= now_us and len(due) < RUN_LIMIT:
             due.append(heapq.heappop(self._closing))
+        if ahead := [entry for entry in self._closing if entry[0] > now_us + AHEAD_US]:
+            due += ahead
+            self._closing = [entry for entry in self._closing if entry[0] <= now_us + AHEAD_US]
+            heapq.heapify(self._closing)
         if not due:
             return 0
         kept = dict(self._dirty)
@@ -127,14 +136,26 @@ class Windows:
                 for (registration, width_s), starts in sorted(by_node.items())
                 for row in self._compute(registration, width_s, sorted(starts))
             ]
-            position = min(self._dirty.values()) - 1 if self._dirty else self._told
-            self._journal.derive(Derived(windows=rows, positions={SINK: (position, 0)}))
+            positions = {}
+            if self._told is not None:
+                positions[SINK] = (min(self._dirty.values()) - 1 if self._dirty else self._told, 0)
+            self._journal.derive(Derived(windows=rows, positions=positions))
         except BaseException:
             self._dirty = kept
             for entry in due:
                 heapq.heappush(self._closing, entry)
             raise
         return len(due)
+
+    def rezone(self, registration: int, since_us: int) -> None:
+        """Days that are none in the station's zone (it was changed in the configuration) have no values any more."""
+        strays = [
+            WindowRow(registration, DAY_S, start, pack_window(Summary(code, 0, *[_NAN] * 5) for code in codes))
+            for start, codes in self._reader.window_codes(registration, DAY_S, since_us)
+            if self._bucketer.bounds(DAY_S, start)[0] != start
+        ]
+        if strays:
+            self._journal.derive(Derived(windows=strays))
 
     def _compute(self, registration: int, width_s: int, starts: list[int]) -> Iterator[WindowRow]:
         for span in _spans(starts, _SPAN * width_s * 1_000_000):

@@ -22,7 +22,7 @@ from suat_wire.payload import GROUPS, unpack
 from suat.records import DeviceRecord, Probe, SessionUpdate
 from suat.store.channels import BY_FIELD, channel_of
 from suat.store.database import explained, open_reader
-from suat.store.packed import CLEANED, WINDOW, Array, stack, unpack_cleaned
+from suat.store.packed import CLEANED, WINDOW, Array, stack, unpack_cleaned, unpack_window
 from suat.store.rows import (
     Alert,
     Assignment,
@@ -195,6 +195,11 @@ class Reader:
         walks = [map(SampleRow._make, self._walk(query, (node, since_us, until_us))) for node in chosen]
         return heapq.merge(*walks, key=_order)
 
+    def sample_times(self, registration: int, since_us: int) -> Iterator[int]:
+        """When the samples of a node since `since_us` were taken, oldest first."""
+        query = "SELECT time_us FROM sample WHERE registration = ? AND time_us >= ? ORDER BY time_us"
+        return (row[0] for row in self._walk(query, (registration, since_us)))
+
     def samples_after(self, registration: int, time_us: int, record: int, limit: int) -> list[SampleRow]:
         """The next samples of a node behind (time, record), in that order."""
         rows = self._ask(
@@ -271,6 +276,14 @@ class Reader:
         entries, origin = stack([row[1] for row in rows], WINDOW)
         mine = entries["code"] == code
         return starts[origin[mine]], entries[mine].copy()
+
+    def window_codes(self, registration: int, width_s: int, since_us: int) -> list[tuple[int, list[int]]]:
+        """(start, codes of its channels) of a node's windows of one width since `since_us`."""
+        rows = self._ask(
+            "SELECT start_us, body FROM window WHERE registration = ? AND width_s = ? AND start_us >= ?",
+            (registration, width_s, since_us),
+        )
+        return [(start, [entry.code for entry in unpack_window(body)]) for start, body in rows]
 
     # People and decisions
 
