@@ -1,0 +1,146 @@
+"""Every measurement in one table: `make bench`, or `python tools/bench.py [--only NAME ...] [--quick] [--json]`.
+
+Each bench is a program of its own that can also be run alone; its docstring says what it measures and how. Figures are
+those of the machine at hand, which is named above the table: run it on a machine that does nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).parents[1]
+LIMIT_S = 900.0
+
+Json = dict[str, Any]
+
+
+class Line(NamedTuple):
+    """One figure."""
+
+    name: str
+    value: float
+    unit: str
+    note: str = ""
+
+
+class Bench(NamedTuple):
+    """A program that prints its figures as one JSON object, and how they are shown."""
+
+    title: str
+    script: str
+    lines: Callable[[Json], Iterator[Line]]
+    quick: tuple[str, ...] = ()
+
+
+def filters(found: Json) -> Iterator[Line]:
+    for figure in found["figures"]:
+        ratio = f"{figure['ratio']:.1f}x SciPy" if figure["ratio"] else ""
+        yield Line(figure["name"], figure["ns"], "ns/sample", "; ".join(filter(None, (ratio, figure["note"]))))
+
+
+def admit(found: Json) -> Iterator[Line]:
+    yield Line("admitted, no socket", found["frames_s"], "frames/s", f"{found['us_a_frame']} us a frame")
+    through = found["socket"]
+    note = f"{through['admitted']:,} admitted at {through['rate']:,} frames/s"
+    yield Line("through a socket", through["cpu_us_a_frame"], "us/frame", note)
+    for name, cost in found["steps_us"].items():
+        yield Line(f"  {name}", cost, "us/frame")
+
+
+def journal(found: Json) -> Iterator[Line]:
+    for name, value in found.items():
+        stage, _, unit = name.partition("_")
+        unit = f"{stage}_s" if unit == "s" else unit
+        words = unit.replace("_s", "/s").replace("cpu_us_", "us of CPU/").replace("slowest_ms", "ms, the slowest")
+        yield Line(stage, value, words)
+
+
+def throughput(found: Json) -> Iterator[Line]:
+    yield Line("without loss", found["lossless_frames_s"], "frames/s", "the highest rate tried that lost none")
+    for rate in found["rates"]:
+        lost = rate["sent"] - rate["committed"]
+        note = f"p50 {rate['p50_ms']} ms, p99 {rate['p99_ms']} ms ({rate['p99_beyond_ms']} beyond the 200 for copies)"
+        note += f", {rate['cleaned_s']:,} readings/s cleaned, {rate['rss_mb']} MB"
+        yield Line(
+            f"  at {rate['sent_s']:,} frames/s", rate["cpu_us"], "us/frame", note + f", {lost:,} lost" * bool(lost)
+        )
+
+
+BENCHES = {
+    "filters": Bench("Filter core", "cython_ext/bench/filters.py", filters, ("--samples", "100000", "--runs", "2")),
+    "admit": Bench("Admission", "gateway/bench/admit.py", admit, ("--frames", "5000")),
+    "journal": Bench("Behind the journal", "gateway/bench/journal.py", journal),
+    "throughput": Bench(
+        "The running station, one core",
+        "gateway/bench/throughput.py",
+        throughput,
+        ("--rates", "1000,5000", "--seconds", "2"),
+    ),
+}
+
+
+def run(bench: Bench, quick: bool) -> Json | str:
+    """What a bench measured, or why it could not."""
+    command = [sys.executable, str(ROOT / bench.script), "--json", *(bench.quick if quick else ())]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, cwd=ROOT, check=False)
+    except subprocess.TimeoutExpired:
+        return f"it took longer than {LIMIT_S:.0f} s"
+    if done.returncode:
+        return done.stderr.strip().rpartition("\n")[2] or f"exit status {done.returncode}"
+    found: Json = json.loads(done.stdout)
+    return found
+
+
+def machine() -> Json:
+    """What the figures are of."""
+    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    models = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith(("model name", "Model"))]
+    return {
+        "processor": models[-1] if models else platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 2),  # of other programs, before the first bench
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Every measurement in one table")
+    parser.add_argument("--only", nargs="+", choices=BENCHES, default=list(BENCHES), help="these benches alone")
+    parser.add_argument("--quick", action="store_true", help="smaller runs: whether it works, not how fast it is")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
+    options = parser.parse_args()
+    of = machine()
+    if not options.json:
+        print("{processor}, {cores} cores, Python {python}, load {load}".format(**of))
+    found: Json = {}
+    failed = 0
+    for name in options.only:
+        bench = BENCHES[name]
+        result = run(bench, options.quick)
+        found[name] = result if isinstance(result, dict) else {"error": result}
+        failed += isinstance(result, str)
+        if options.json:
+            continue
+        print(f"\n{bench.title} ({bench.script})")
+        if isinstance(result, str):
+            print(f"  not measured: {result}", flush=True)
+            continue
+        for line in bench.lines(result):
+            value = f"{line.value:,.0f}" if line.value >= 1000 else f"{line.value:,.1f}"
+            print(f"  {line.name:24}{value:>12} {line.unit:18} {line.note}".rstrip(), flush=True)
+    if options.json:
+        print(json.dumps({"machine": of, **found}))
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
