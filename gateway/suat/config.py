@@ -256,6 +256,10 @@ def _dangling(config: Config) -> list[str]:
             for name in distances
             if name not in point.paddocks
         ]
+        if isinstance(point.distance_km, dict) and all(name in point.paddocks for name in distances):
+            faults += [
+                f'{here}: distance_km has no "{name}"; add it' for name in point.paddocks if name not in distances
+            ]
     return faults
 
 

@@ -90,6 +90,7 @@ BROKEN: list[tuple[str, tuple[str | int, ...], Any, list[str]]] = [
     ("water for nobody", ("water_point", 0, "paddocks"), ["jailau-2"], ['no paddock "jailau-2"', "did you mean"]),
     ("more dead than water", ("water_point", 0, "dead_l"), 20000, ["dead_l must be less than tank_l"]),
     ("a distance to nowhere", ("water_point", 0, "distance_km"), {"hill": 1.0}, ["distance_km", "hill"]),
+    ("a distance left out", ("water_point", 0, "distance_km"), {}, ['distance_km has no "jailau-1"']),
     ("unknown animals", ("herd", 0, "species"), "shep", ['herd "otar-1".species', 'did you mean "sheep"']),
     ("half an animal", ("herd", 0, "head"), 1.5, ["head", "integer"]),
     ("InfluxDB 2 without token", ("influx",), {"url": "http://127.0.0.1:8086", "org": "upu"}, ["needs token_file"]),

@@ -10,7 +10,7 @@ from suat.pasture import decide
 from suat.pasture.decide import Decider
 from suat.pasture.model import HOUR_US, Water
 from suat.pasture.status import describe
-from suat.store.journal import Journal
+from suat.store.journal import Journal, JournalError
 
 ROOT = Path(__file__).parents[2]
 AT = int(datetime(2026, 7, 4, 12, 40, tzinfo=UTC).timestamp()) * 1_000_000
@@ -74,3 +74,35 @@ def test_an_alert_is_one_row_from_its_rise_to_its_end(station):
     # the trough is full again, but lasts the cows less than two days: another alert
     assert found == [("trough_empty", AT, AT + 10 * MINUTE_US), ("critical", AT + 10 * MINUTE_US, None)]
     assert len(reader.alerts(open_only=True)) == 4
+
+
+def test_what_could_not_be_written_is_written_the_next_time(station, monkeypatch):
+    reader, snapshots, begin = station
+    decider = begin()
+    with monkeypatch.context() as patched:
+        patched.setattr(decider._journal, "derive", lambda derived: (_ for _ in ()).throw(JournalError("full")))
+        with pytest.raises(JournalError):
+            decider.decide(AT)
+    decider.decide(AT + 5 * MINUTE_US)
+    assert {alert.subject for alert in reader.alerts(open_only=True)} == {"auyl-su", "qudyq", "topyraq-7", "su-4"}
+    snapshots[0] = replace(snapshots[0], waters={**snapshots[0].waters, "auyl-su": Water(0.9, AT)})
+    with monkeypatch.context() as patched:
+        patched.setattr(decider._journal, "derive", lambda derived: (_ for _ in ()).throw(JournalError("full")))
+        with pytest.raises(JournalError):
+            decider.decide(AT + 10 * MINUTE_US)
+    decider.decide(AT + 15 * MINUTE_US)
+    assert "trough_empty" not in {alert.kind for alert in reader.alerts(open_only=True)}
+
+
+def test_a_clock_that_was_ahead_does_not_stop_the_hourly_points(station):
+    reader, _, begin = station
+    begin().decide(AT + 9000 * 24 * HOUR_US)
+    begin().decide(AT)
+    assert [status.at_us for status in reader.statuses("station", "station")] == [AT, AT + 9000 * 24 * HOUR_US]
+
+
+def test_a_water_point_without_a_level_is_not_well(station):
+    reader, snapshots, begin = station
+    snapshots[0] = replace(snapshots[0], waters={**snapshots[0].waters, "qudyq": Water()})
+    begin().decide(AT)
+    assert [status.status for status in reader.statuses("water_point", "qudyq")] == ["no_data"]

@@ -315,8 +315,32 @@ def test_no_sentence_speaks_of_less_water_than_none():
 
 
 def test_dry_soil_gives_a_quarter_of_the_grass():
-    # 120 ha x 600 kg x 0.25 / 780 kg a day
-    assert paddock(snapshot(soil(0.1)))["grazing_days"] == pytest.approx(23.1)
+    entry = paddock(snapshot(soil(0.1)))
+    assert entry["grazing_days"] == 23.0  # 120 ha x 600 kg x 0.25 / 780 kg a day = 23.08
+    assert [reason["text"] for reason in entry["reasons"]] == [
+        "Water and grass are good.",
+        "Dry soil (10%): take only a quarter of the grass.",
+    ]
+
+
+@pytest.mark.parametrize("stay_days", [29.305, 29.3078, 29.31, 29.4, 31.5])
+def test_a_reason_says_the_same_days_as_the_figure_beside_it(stay_days):
+    eaten = (Stay("h1", "p1", AT - round(stay_days * DAY_US), None),)
+    entry = paddock(snapshot(stays=eaten), config(forage_date=date(2026, 5, 1)))
+    assert 0 < entry["grazing_days"] <= 3.0  # 32.308 days of grass in all
+    for reason in entry["reasons"]:
+        if reason["code"] == "move_soon":
+            assert reason["text"] == f"Grass is left for {entry['grazing_days']:g} days."
+            assert entry["grazing_days"] < 3.0
+
+
+def test_a_rest_that_is_too_short_is_never_said_to_be_long_enough():
+    soil_ = soil(days=tuple(SoilDay(AT - back * DAY_US, 12.0, 0.6) for back in range(29, 0, -1)))
+    stays = (Stay("h1", "p1", AT - 40 * DAY_US, AT - round(29.7 * DAY_US)),)
+    conf = config()
+    conf = conf.model_copy(update={"rules": conf.rules.model_copy(update={"rest_growth_days": 20})})
+    reasons = paddock(snapshot(soil_, stays=stays), conf)["reasons"]
+    assert reasons[0]["text"] == "Grazed 29 days ago; it needs at least 30 days."
 
 
 def test_dry_and_eaten_down_to_the_residual_is_too_dry():

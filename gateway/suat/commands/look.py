@@ -100,12 +100,14 @@ def status(
 
 def print_status(found: dict[str, Any]) -> None:
     """The status as text."""
+    from suat.pasture.wording import rounded_down
+
     for paddock in found["paddocks"]:
         first = paddock["reasons"][0]["text"] if paddock["reasons"] else ""
         print(f"{paddock['id']:20} {paddock['status']:12} {first}")
     for point in found["water_points"]:
         level = "level unknown" if point["level_pct"] is None else f"{point['level_pct']:.0f} %"
-        days = "" if point["days_left"] is None else f", {point['days_left']:.1f} days left"
+        days = "" if point["days_left"] is None else f", {rounded_down(point['days_left']):g} days left"
         alerts = ", ".join(alert["kind"] for alert in point["alerts"])
         print(f"{point['id']:20} {level}{days}{'  ' + alerts if alerts else ''}")
     for node in found["nodes"]:

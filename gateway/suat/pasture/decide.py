@@ -37,7 +37,11 @@ class Decider:
         statuses = [status for status in _statuses(found, at_us) if self._is_news(status)]
         alerts = self._alert_changes(found, at_us)
         if statuses or alerts:
-            self._journal.derive(Derived(statuses=statuses, alerts=alerts))
+            try:
+                self._journal.derive(Derived(statuses=statuses, alerts=alerts))
+            except BaseException:
+                self._open = None  # what was to be written was not: the journal knows what stands
+                raise
         for status in statuses:
             self._published[status.kind, status.subject] = status
         return found
@@ -50,7 +54,7 @@ class Decider:
 
     def _is_news(self, status: Status) -> bool:
         before = self._published.get((status.kind, status.subject))
-        return before is None or before.status != status.status or status.at_us - before.at_us >= REPEAT_US
+        return before is None or before.status != status.status or not 0 <= status.at_us - before.at_us < REPEAT_US
 
     def _alert_changes(self, found: Json, at_us: int) -> list[Alert]:
         """Alerts that begin, change their level, or end."""
@@ -74,14 +78,15 @@ class Decider:
 
 def _statuses(found: Json, at_us: int) -> list[Status]:
     paddocks = [Status(at_us, "paddock", entry["id"], entry["status"], entry) for entry in found["paddocks"]]
-    points = [
-        Status(at_us, "water_point", entry["id"], _worst(entry["alerts"]), entry) for entry in found["water_points"]
-    ]
+    points = [Status(at_us, "water_point", entry["id"], _of_water(entry), entry) for entry in found["water_points"]]
     return [*paddocks, *points, Status(at_us, "station", "station", "ok", {"link": found["link"]})]
 
 
-def _worst(alerts: list[Json]) -> str:
-    levels = {alert["level"] for alert in alerts}
+def _of_water(entry: Json) -> str:
+    """The worst of a water point's alerts; without a level nothing is known of it, least of all that it is well."""
+    if entry["level_pct"] is None:
+        return "no_data"
+    levels = {alert["level"] for alert in entry["alerts"]}
     return next((level for level in ("critical", "warning") if level in levels), "ok")
 
 

@@ -175,7 +175,7 @@ def graze(case: Case) -> list[Finding]:
         return [Finding("little_grass", case.rules.move_soon_days, readings)]
     if case.forage_age_days > case.rules.forage_fresh_days:
         return [Finding("old_grass", case.rules.forage_fresh_days, readings)]
-    return [Finding("ok", None, readings)]
+    return [Finding("dry_soil" if case.is_dry else "ok", None, readings)]
 
 
 def _water_readings(view: WaterView) -> dict[str, Value]:

@@ -15,7 +15,7 @@ from suat.pasture.drinking import water_per_head_l
 from suat.pasture.model import Node, Snapshot
 from suat.pasture.probes import Readings
 from suat.pasture.snapshot import take
-from suat.pasture.wording import alert_sentence, reason_sentence
+from suat.pasture.wording import alert_sentence, reason_sentence, rounded_down
 
 Json = dict[str, Any]
 LINK_COUNTERS = (
@@ -79,12 +79,12 @@ def _paddock(config: Config, judgement: Judgement) -> Json:
         "for_herd": facts.herds[0].id if facts.herds else None,
         "score": None if score is None else round(score.score, 1),
         "fpaw": _round(facts.fpaw, 3),
-        "grazing_days": _round(facts.grazing_days, 1),
+        "grazing_days": _days(facts.grazing_days, 1),
         "rest_days_left": None if rest is None else rest.days_left,
         "fpaw_top": _round(facts.fpaw_top, 3),
         "available_mm": _round(facts.available_mm, 1),
         "growth_days": None if rest is None else rest.growth_days,
-        "water_days": _round(facts.water_days, 2),
+        "water_days": _days(facts.water_days, 2),
         "other_water": facts.alternative,
         "herds": [herd.id for herd in facts.herds] if facts.occupied else [],
         "parts": None if score is None else {name: round(part, 2) for name, part in score.parts.items()},
@@ -132,7 +132,7 @@ def _water_point(config: Config, snapshot: Snapshot, point: WaterPointTable) -> 
     return {
         "id": point.id,
         "level_pct": None if level is None else round(100 * level, 1),
-        "days_left": _round(view.days, 2),
+        "days_left": _days(view.days, 2),
         "alerts": [_alert(config, alert) for alert in found],
         "empty": view.empty_s is not None,
         "volume_l": _round(view.volume_l, 0) if view.fresh else None,
@@ -171,8 +171,8 @@ def _herd(snapshot: Snapshot, herd: HerdTable, judged: Mapping[str, list[Judgeme
             {
                 "paddock": facts.paddock.id,
                 "score": round(score, 1),
-                "grazing_days": _round(facts.grazing_days, 1),
-                "water_days": _round(facts.water_days, 2),
+                "grazing_days": _days(facts.grazing_days, 1),
+                "water_days": _days(facts.water_days, 2),
             }
             for score, facts in best
         ],
@@ -194,7 +194,15 @@ def _node(config: Config, node: Node, at_us: int) -> Json:
 
 
 def _readings(readings: Mapping[str, rules.Value]) -> Json:
-    return {name: round(value, 3) if isinstance(value, float) else value for name, value in readings.items()}
+    """`n` is days: a reason says the same number as the paddock's own figure."""
+    return {
+        name: value if not isinstance(value, float) else rounded_down(value, 2) if name == "n" else round(value, 3)
+        for name, value in readings.items()
+    }
+
+
+def _days(value: float | None, decimals: int) -> float | None:
+    return None if value is None else rounded_down(value, decimals)
 
 
 def _round(value: float | None, decimals: int) -> float | None:

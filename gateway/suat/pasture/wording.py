@@ -1,4 +1,4 @@
-"""Reasons and alerts as one sentence each, in the reader's language."""
+"""Reasons and alerts as one sentence each, in the reader's language, and how figures are said."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from typing import Any
 
 from suat.config import Config
 from suat.locales import text
+
+
+def rounded_down(days: float, decimals: int = 1) -> float:
+    """Days as they are said everywhere, with one decimal: a figure is never said better than it is."""
+    scale = 10**decimals
+    return floor(days * scale + 1e-6) / scale  # 1e-6: what is 3.0 but for the arithmetic
 
 
 def paddock_name(config: Config, paddock: str, language: str) -> str:
@@ -43,9 +49,10 @@ def _sentence(config: Config, key: str, item: Mapping[str, Any], language: str) 
     values = dict(item["readings"])
     if "water_point" in values:
         values["water_point"] = water_point_name(config, values["water_point"], language)
-    # a figure is never said better than it is: days are rounded down, and there is no less water than none
     if values.get("n") is not None:
-        values["n"] = floor(values["n"] * 10) / 10
+        values["n"] = rounded_down(values["n"])
+    if values.get("days") is not None:
+        values["days"] = floor(values["days"])
     if values.get("fpaw") is not None:
-        values["fpaw"] = max(0.0, values["fpaw"])
+        values["fpaw"] = max(0.0, values["fpaw"])  # there is no less water than none
     return text(language, key, zone=config.station.zone, **{**values, "threshold": item["threshold"]})

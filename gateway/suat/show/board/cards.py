@@ -9,7 +9,14 @@ from typing import Any
 
 from suat.config import Config
 from suat.locales import LANGUAGES, UNKNOWN, formatted, text
-from suat.pasture.wording import alert_sentence, herd_name, paddock_name, reason_sentence, water_point_name
+from suat.pasture.wording import (
+    alert_sentence,
+    herd_name,
+    paddock_name,
+    reason_sentence,
+    rounded_down,
+    water_point_name,
+)
 
 Json = Mapping[str, Any]
 Card = dict[str, Any]
@@ -58,13 +65,7 @@ class Words:
         """Days for a large figure: tenths while they matter, whole days (never rounded up) after that."""
         if value is None:
             return UNKNOWN
-        if value > MANY_DAYS:
-            return f"{MANY_DAYS}+"
-        return (
-            formatted(self.language, floor(value * 10) / 10, "1")
-            if value < 3
-            else formatted(self.language, floor(value))
-        )
+        return f"{MANY_DAYS}+" if value > MANY_DAYS else formatted(self.language, _shown(value), "1")
 
 
 def page(config: Config, status: Json, language: str) -> Card:
@@ -151,7 +152,7 @@ def _next(words: Words, best: Json) -> Card:
 def _lasts(words: Words, entry: Json) -> str:
     """How long grass and water last, as far as it is known."""
     facts = [
-        words(key, n=floor(days))
+        words(key, n=_shown(days))
         for key, days in (("board.grass_for", entry["grazing_days"]), ("board.water_for", entry["water_days"]))
         if days is not None and days <= MANY_DAYS
     ]
@@ -235,8 +236,8 @@ def _water_point(words: Words, entry: Json, now: datetime) -> Card:
 
 
 def _shown(days: float) -> float:
-    """The number as `Words.days` shows it, for the plural."""
-    return MANY_DAYS if days > MANY_DAYS else floor(days * 10) / 10 if days < 3 else floor(days)
+    """The number of days that is shown: it stands beside words whose plural follows it."""
+    return MANY_DAYS if days > MANY_DAYS else rounded_down(days) if days < 3 else floor(days)
 
 
 def _water_word(entry: Json) -> tuple[str, str]:
