@@ -44,23 +44,24 @@ AIR = AirSettings(loss_db_km=110.0, exponent=2.6, shadow_db=4.0, loss=0.01)
 GATEWAY = GatewaySpec(keepalive_s=600.0)  # a forwarder calls every 10 s: most of all events, and they say nothing
 SETTLE_S = 120.0  # after the last day: what is on its way arrives, windows close
 JOIN_EUI = "0000000000000001"
-POWER_PIN, DE_PIN = 22, 7
 
-_RS485 = {"kind": "rs485_soil", "uart": 1, "tx": 8, "rx": 9, "de": DE_PIN, "power": POWER_PIN}
+# Nodes with a panel, which sleep lightly; a logger's node sleeps for hours, deeply, and begins anew at each wake.
+BOARDS = {"soil": "pico_waveshare", "water": "pico_waveshare", "logger": "lilygo_t3s3"}
+_RS485 = {"kind": "rs485_soil", "uart": 1, "tx": 8, "rx": 9, "de": 7, "power": 22}
 SENSORS: dict[str, list[Plain]] = {
     "soil": [
         {**_RS485, "at": "probe1", "address": 1},
         {**_RS485, "at": "probe2", "address": 2},
-        {"kind": "ds18b20", "at": "node", "pin": 6, "power": POWER_PIN},
+        {"kind": "ds18b20", "at": "node", "pin": 6, "power": 22},
         {"kind": "battery", "at": "node"},
     ],
     "water": [
-        {"kind": "pressure", "at": "water", "adc": 27, "full_m": 5.0, "power": POWER_PIN},
-        {"kind": "ds18b20", "at": "water", "pin": 6, "power": POWER_PIN},
+        {"kind": "pressure", "at": "water", "adc": 27, "full_m": 5.0, "power": 22},
+        {"kind": "ds18b20", "at": "water", "pin": 6, "power": 22},
         {"kind": "flow", "at": "water", "source": "pcf8583", "i2c": 0, "sda": 4, "scl": 5, "pulses_per_l": 0.1},
         {"kind": "battery", "at": "node"},
     ],
-    "logger": [{"kind": "logger", "at": "node", "uart": 1, "tx": 8, "rx": 9}],
+    "logger": [{"kind": "logger", "at": "node", "uart": 1, "tx": 43, "rx": 44, "power": 15}],
 }
 
 
@@ -114,7 +115,7 @@ class Demo:
         kind = "logger" if loggers else node["kind"]
         environment = loggers[node["name"]] if loggers else self._pasture().nodes[node["name"]]
         config = {
-            "board": "pico_waveshare",
+            "board": BOARDS[kind],
             "kind": node["kind"],
             "region": self.config.station.region,
             "interval_s": interval_s or (6 * 3600 if loggers else 900),
