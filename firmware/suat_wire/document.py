@@ -7,6 +7,20 @@ from suat_wire import control, fields, payload
 from suat_wire.airtime import time_on_air_us
 from suat_wire.region import DATA_RATES, MAX_PAYLOAD, REGIONS
 
+# `fault` of a group: why values are missing. 0 is not sent.
+FAULTS = (
+    "none",
+    "no answer",
+    "bad answer",
+    "impossible value",
+    "open circuit",
+    "short circuit",
+    "low supply",
+    "unsteady",
+)
+# `reset_cause` of health
+RESET_CAUSES = ("unknown", "power on", "reset pin", "watchdog", "deep sleep", "software", "brown-out")
+
 GROUP_MEANING = {
     "probe": "A soil probe in one of four positions; the gateway knows the depth of each.",
     "water": "A tank, trough or spring.",
@@ -81,9 +95,9 @@ older    varint (record before - record - 1) | zigzag varint (age - age before) 
 body     group mask | field masks | values in the order of the masks
 ```
 
-- *Record*: each sample of a node has its own number, 0 to 4,294,967,294, counted up for ever. Health frames carry all
-  32 bits of the newest, other frames the low 16: the receiver takes the number nearest to the newest it knows of that
-  node.
+- *Record*: each sample of a node has its own number, 0 to 4,294,967,294, counted up for ever. Health frames, and those
+  of a node that has gone on for more than 32,767 records since its last acknowledgement, carry all 32 bits of the
+  newest, other frames the low 16: the receiver takes the number nearest to the newest it knows of that node.
 - *Age*: whole seconds between the sample and the sending of the frame, at most 2,147,483,647.
 - *varint*: seven bits a byte, the low ones first, bit 7 says that another byte follows; at most 32 bits in 5 bytes.
   *zigzag*: 0, -1, 1, -2, 2 ... are sent as 0, 1, 2, 3, 4 ...
@@ -123,9 +137,9 @@ def field_tables() -> str:
             rows.append((bit, f"`{field}`", unit or "-", kind, divisor, step, span, FIELD_MEANING[f"{name}.{field}"]))
         parts.append(f"### {title}\n\n{GROUP_MEANING[name]}\n")
         parts.append(table("Bit|Field|Unit|Type|Divisor|Resolution|Range|Meaning", rows))
-    parts.append("Codes of `fault`: " + ", ".join(f"{i} {text}" for i, text in enumerate(fields.FAULTS)) + ".\n")
+    parts.append("Codes of `fault`: " + ", ".join(f"{i} {text}" for i, text in enumerate(FAULTS)) + ".\n")
     parts.append(
-        "Codes of `reset_cause`: " + ", ".join(f"{i} {text}" for i, text in enumerate(fields.RESET_CAUSES)) + ".\n"
+        "Codes of `reset_cause`: " + ", ".join(f"{i} {text}" for i, text in enumerate(RESET_CAUSES)) + ".\n"
     )
     return "\n".join(parts)
 

@@ -67,20 +67,6 @@ GROUPS = (
     ("health", _HEALTH),
 )
 
-# `fault` of a group: why values are missing. 0 is not sent.
-FAULTS = (
-    "none",
-    "no answer",
-    "bad answer",
-    "impossible value",
-    "open circuit",
-    "short circuit",
-    "low supply",
-    "unsteady",
-)
-# `reset_cause` of health
-RESET_CAUSES = ("unknown", "power on", "reset pin", "watchdog", "deep sleep", "software", "brown-out")
-
 
 class PayloadError(ValueError):
     """Bytes that are no payload of ours, or values that do not fit their field or frame."""

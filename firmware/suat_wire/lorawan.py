@@ -64,11 +64,6 @@ else:
     JoinAccept = namedtuple("JoinAccept", ("join_nonce", "net_id", "dev_addr", "dl_settings", "rx_delay", "cflist"))
 
 
-def direction_of(mtype: int) -> int:
-    """UP or DOWN: of the data frames the odd types travel down."""
-    return mtype & 1
-
-
 def parse_data(phy: bytes) -> DataFrame:
     """Take a data frame apart. FrameError: not one, cut short, or MAC commands both in FOpts and on FPort 0."""
     size = len(phy)
@@ -85,7 +80,7 @@ def parse_data(phy: bytes) -> DataFrame:
     fport = phy[start] if start < end else None
     if fport == 0 and start > 8:
         raise FrameError("MAC commands both in FOpts and on FPort 0")
-    up = not mtype & 1
+    up = not mtype & 1  # the odd types travel down
     return DataFrame(
         mtype,
         dev_addr,

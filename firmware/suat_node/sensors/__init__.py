@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from suat_node.config import Board, Options, Readings
 
-# places in suat_wire.payload.FAULTS
+# places in suat_wire.document.FAULTS
 MISSING = 1  # no answer at all
 CORRUPT = 2  # an answer whose check sum is wrong, that stops in the middle, or an error
 OUT_OF_RANGE = 3  # a value that the sensor cannot mean
