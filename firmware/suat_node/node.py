@@ -4,12 +4,11 @@
 `run` loops.
 """
 
-import os
 from binascii import crc32
 
 from suat_node import config, power, sample, sensors, uplink
 from suat_node.keep import meter
-from suat_node.keep.backlog import Backlog
+from suat_node.keep.backlog import Backlog, make_folder
 from suat_node.keep.counters import Counters
 from suat_node.mac import join
 from suat_node.mac.session import Session
@@ -26,7 +25,7 @@ class Node:
         self.board = board
         self.session = Session(settings)
         self.counters = Counters(folder)
-        _make_folder(folder)
+        make_folder(folder)
         self.cold = self.counters.load(power.recall(board), self.session)
         self.backlog = Backlog(folder + "/samples", self.counters.oldest)
         self._own_keys()
@@ -86,7 +85,7 @@ def wake(node: Node) -> None:
     if now >= counters.next_sense:
         sample.sense(node, now)
     try:
-        if not node.session.joined and now >= counters.next_join:
+        if not node.session.joined and now >= max(counters.next_join, counters.quiet_until):
             join.attempt(node.radio, node.session, counters)
         if node.session.joined:
             uplink.deliver(node)
@@ -107,16 +106,11 @@ def sleep(node: Node) -> None:
     due = counters.next_sense
     if not node.session.joined:
         due = min(due, max(counters.next_join, counters.quiet_until))
+    elif counters.waiting and counters.quiet_until > power.clock():
+        due = min(due, counters.quiet_until)  # the band is closed until then; without this, new samples would fill it
     try:
         node.radio.sleep(not power.restarts(node.board))
     except RadioError as error:
         _radio_failed(node, error)
     blob = counters.pack(node.session) if power.restarts(node.board) else b""
     power.sleep(node.board, max(1, due - power.clock()), blob)
-
-
-def _make_folder(folder: str) -> None:
-    try:
-        os.mkdir(folder)
-    except OSError:
-        os.listdir(folder)

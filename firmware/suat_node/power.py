@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _WDT_MS = const(8300)  # RP2040: at most 8388
 _PIECE_MS = const(7000)
 _NAP_MS = const(1000)
+_LONGEST_S = const(500000)  # ticks_add and ticks_diff reach 2^29 ms, 6.2 days
 MEMORY = const(2048)  # bytes of RTC().memory() on the ESP32
 
 _wdt: "machine.WDT | None" = None
@@ -64,11 +65,6 @@ def wait_ms(ms: int) -> None:
         time.sleep_ms(ms)
 
 
-def wait_until(tick: int) -> None:
-    """Wait awake until time.ticks_ms() reaches `tick` (at once when it has passed)."""
-    wait_ms(time.ticks_diff(tick, time.ticks_ms()))
-
-
 def recall(board: "Board") -> bytes:
     """What `sleep` left before this start, or b"" after anything but a wake from deep sleep.
 
@@ -83,12 +79,12 @@ def recall(board: "Board") -> bytes:
 
 
 def sleep(board: "Board", seconds: int, blob: bytes) -> None:
-    """Sleep as deep as the board can. Returns after `seconds` on an RP2040, never on an ESP32."""
+    """Sleep as deep as the board can. Returns on an RP2040, after `seconds` or 5.8 days, never on an ESP32."""
     if seconds <= 0:
         return
     if restarts(board):
         _restart_after(board, seconds * 1000, blob)
-    end = time.ticks_add(time.ticks_ms(), seconds * 1000)
+    end = time.ticks_add(time.ticks_ms(), min(seconds, _LONGEST_S) * 1000)
     while True:
         left = time.ticks_diff(end, time.ticks_ms())
         if left <= 0:

@@ -119,7 +119,7 @@ def _health(node: "Node", now: int) -> "Readings":
 
 
 def _reset_cause() -> int:
-    """Place in suat_wire.fields.RESET_CAUSES; ports differ in which constants they have."""
+    """Place in suat_wire.document.RESET_CAUSES; ports differ in which constants they have."""
     cause = machine.reset_cause()
     names = ("", "PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RESET", "BROWNOUT_RESET")
     for i, name in enumerate(names):

@@ -48,7 +48,7 @@ def send(node: "Node") -> bool:
         return False
     if ask is not None:
         ask = min(ask, samples[0].record)
-    payload, fport = encode(samples, limit - len(fopts), ask)
+    payload, fport = encode(samples, limit - len(fopts), ask, delivery.wide(counters))
     phy = session.uplink(counters.next_fcnt(session), fport, payload, fopts, ack_req)
 
     def accept(frame: bytes) -> "Downlink | None":
@@ -100,6 +100,7 @@ def configure(node: "Node", data: bytes) -> "tuple[bool, bool]":
         counters.next_sense = times.next_wake(
             counters, power.clock(), counters.interval_s, counters.identity % counters.interval_s
         )
+    node.session.adr = settings.get("adr", node.session.adr) == 1
     if "data_rate" in settings:
         node.session.dr = settings["data_rate"]
     if "resend_from" in settings:

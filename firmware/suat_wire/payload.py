@@ -1,7 +1,7 @@
 """The readings on air. FPort 2 readings, 3 readings with node health, 4 acknowledgement (down).
 
     frame   header | [u16 newest - ack_from] | u16 (or u32) record of the newest | first sample | older sample ...
-    header  vvv0 00fa     v version (1), f: the record has 32 bits (health frames), a: an acknowledgement is asked for
+    header  vvv0 00fa     v version (1), f: the record has 32 bits, a: an acknowledgement is asked for
     first   varint age | body
     older   varint (record before - record - 1) | zigzag varint (age - age before) | body, or 00 + values: same fields
     body    group mask | field mask of each group | values, little-endian
@@ -25,7 +25,7 @@ from suat_wire.control import (
     encode_ack,
     encode_config,
 )
-from suat_wire.fields import FAULTS, GROUPS, KINDS, RESET_CAUSES, PayloadError, raw_of
+from suat_wire.fields import GROUPS, KINDS, PayloadError, raw_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -241,31 +241,34 @@ def _parts(samples: "Sequence[Sendable]", ack_from: "int | None") -> "Iterable[t
         yield part, masks[0] & _HEALTH_BIT != 0
 
 
-def encode(samples: "Sequence[Sendable]", limit: int, ack_from: "int | None" = None) -> tuple[bytes, int]:
+def encode(
+    samples: "Sequence[Sendable]", limit: int, ack_from: "int | None" = None, wide: bool = False
+) -> tuple[bytes, int]:
     """(payload, FPort) of samples, newest first. PayloadError unless all of them fit into `limit` bytes.
 
     `ack_from` asks for an acknowledgement of the records from there on: the oldest that the node still keeps.
+    `wide`: all 32 bits of the record travel, as they do with health: for a receiver that may be 2^15 records behind.
     """
     if not samples:
         raise PayloadError("no samples")
     parts = list(_parts(samples, ack_from))
     newest = samples[0][0]
     health = any([part[1] for part in parts])
-    head = _VERSION | (_WIDE if health else 0) | (0 if ack_from is None else _ASKS)
+    wide = wide or health
+    head = _VERSION | (_WIDE if wide else 0) | (0 if ack_from is None else _ASKS)
     data = bytes((head,))
     if ack_from is not None:
         data += struct.pack("<H", newest - ack_from)
-    data += struct.pack("<I", newest) if health else struct.pack("<H", newest & 0xFFFF)
+    data += struct.pack("<I", newest) if wide else struct.pack("<H", newest & 0xFFFF)
     data += b"".join([part[0] for part in parts])
     if len(data) > limit:
         raise PayloadError("needs %d bytes, limit %d" % (len(data), limit))
     return data, PORT_HEALTH if health else PORT_READINGS
 
 
-def fit(samples: "Sequence[Sendable]", limit: int, ack_from: "int | None" = None) -> int:
+def fit(samples: "Sequence[Sendable]", limit: int, ack_from: "int | None" = None, wide: bool = False) -> int:
     """How many of the samples, from the front, `encode` gets into `limit` bytes."""
-    size = 3 if ack_from is None else 5
-    wide = False
+    size = (3 if ack_from is None else 5) + (2 if wide else 0)
     count = 0
     for part, health in _parts(samples, ack_from):
         size += len(part)
@@ -352,7 +355,6 @@ def decode(data: bytes, fport: int, near: int = 0) -> "list[Sample]":
 
 __all__ = [
     "AGE_MAX",
-    "FAULTS",
     "GROUPS",
     "KINDS",
     "PORT_ACK",
@@ -360,7 +362,6 @@ __all__ = [
     "PORT_HEALTH",
     "PORT_READINGS",
     "RECORD_MAX",
-    "RESET_CAUSES",
     "SETTINGS",
     "PayloadError",
     "Sample",

@@ -222,3 +222,17 @@ def test_the_table_is_what_the_masks_can_hold() -> None:
     for _, table in fields.GROUPS:
         assert len({name for name, *_ in table}) == len(table)
         assert len(table) <= 14
+
+
+def test_all_32_bits_of_the_record_on_demand() -> None:
+    """A receiver that knows only a number more than 2^15 below takes 16 bits for another one."""
+    samples = [payload.Sample(140_000, 5, {("node", "battery"): 3.6}), payload.Sample(139_990, 9, {("node", "solar"): 1})]
+    for ask in (None, 139_000):
+        narrow, fport = payload.encode(samples, 51, ask)
+        assert payload.decode(narrow, fport, near=100_000)[0].record == 140_000 - 0x10000
+        data, fport = payload.encode(samples, 51, ask, wide=True)
+        assert fport == payload.PORT_READINGS and len(data) == len(narrow) + 2
+        assert payload.decode(data, fport, near=100_000) == samples
+        assert payload.split(data, fport)[0] == ask
+        assert payload.fit(samples, len(data), ask, wide=True) == 2
+        assert payload.fit(samples, len(data) - 1, ask, wide=True) == 1

@@ -50,7 +50,7 @@ class Backlog:
         self._segments: "list[int]" = []
         self.held = array("I")
         self._room = 0  # entries that the last segment still takes
-        _make_folder(folder)
+        make_folder(folder)
         for name in sorted(os.listdir(folder)):
             self._adopt(name, oldest)
 
@@ -138,6 +138,14 @@ class Backlog:
         if self._segments and not self.held:
             self.clear()
 
+    def give_up(self, record: int) -> None:
+        """A sample that can't be read any more is held no longer: no acknowledgement would ever name it."""
+        for at, held in enumerate(self.held):
+            if held == record:
+                self.held = self.held[:at] + self.held[at + 1 :]
+                self.lost += 1
+                return
+
     def fetch(self, records: "list[int]") -> "dict[int, Entry]":
         """The stored samples among `records`; each segment is read once."""
         found: "dict[int, Entry]" = {}
@@ -160,7 +168,8 @@ class Backlog:
         self._room = 0
 
 
-def _make_folder(folder: str) -> None:
+def make_folder(folder: str) -> None:
+    """Unless it is there."""
     try:
         os.mkdir(folder)
     except OSError:  # it is there

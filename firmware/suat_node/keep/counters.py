@@ -3,8 +3,9 @@
 On flash: two files, each with generation and CRC-32, written in turn (tmp, then rename), so that the newest good copy
 is never touched by the next write. FCntUp and record numbers are reserved ahead in chunks: flash holds the end of the
 chunk, and after a power cut counting goes on from there; a number is skipped, never used twice. DevNonce is saved
-before each join request. On an ESP32 the same bytes travel through deep sleep in RTC memory with the exact counters;
-they count only when their generation is that of the flash copy.
+before each join request. Where one copy is damaged, the other may be the older one, at most a chunk behind. On an
+ESP32 the same bytes travel through deep sleep in RTC memory with the exact counters; they count only when their
+generation is that of the flash copy.
 """
 
 import os
@@ -33,6 +34,7 @@ _NAMES = (
     "record",  # next to use
     "record_top",
     "oldest",  # records below are acknowledged
+    "known",  # highest that was ever acknowledged
     "logger_next",  # first row of the data logger that was not taken over
     "pulses",  # of the water meter, since the first start
     "pulse_last",  # the counter's value when they were added
@@ -74,8 +76,8 @@ class Counters:
 
     if TYPE_CHECKING:  # one name a line of the table above
         identity = boots = started = dev_nonce = join_nonce = fcnt_up = fcnt_top = fcnt_down = record = record_top = 0
-        oldest = logger_next = pulses = pulse_last = utc_offset = sync_boot = sync_offset = synced_at = next_sense = 0
-        next_join = join_tries = join_since = quiet_until = health_at = lost = radio_errors = 0
+        oldest = known = logger_next = pulses = pulse_last = utc_offset = sync_boot = sync_offset = synced_at = 0
+        next_sense = next_join = join_tries = join_since = quiet_until = health_at = lost = radio_errors = 0
         interval_s = ack_after = health_h = 0
 
     def __init__(self, folder: str) -> None:
@@ -120,13 +122,17 @@ class Counters:
 
         CountersLost: there are copies, but none is good.
         """
-        newest = newest_copy(self.folder)
+        newest, damaged = newest_copy(self.folder)
         generation = generation_of(newest)
         if remembered and generation_of(remembered) == generation and generation >= 0:
             self.unpack(remembered, session)
             return False
         if generation >= 0:
             self.unpack(newest, session)
+            if damaged:
+                self.fcnt_top += FCNT_CHUNK
+                self.record_top += RECORD_CHUNK
+                self.dev_nonce += 1
             self.cold()
         return True
 
@@ -185,10 +191,10 @@ def write_copy(folder: str, generation: int, blob: bytes) -> None:
     os.rename(temporary, "%s/state.%d" % (folder, generation & 1))
 
 
-def newest_copy(folder: str) -> bytes:
-    """The good copy with the highest generation; b"" on a new node."""
+def newest_copy(folder: str) -> "tuple[bytes, bool]":
+    """The good copy with the highest generation (b"" on a new node), and whether another is damaged."""
     best = b""
-    found = 0
+    found = good = 0
     for name in ("/state.0", "/state.1"):
         try:
             with open(folder + name, "rb") as file:
@@ -196,8 +202,10 @@ def newest_copy(folder: str) -> bytes:
         except OSError:
             continue
         found += 1
+        if generation_of(blob) >= 0:
+            good += 1
         if generation_of(blob) > generation_of(best):
             best = blob
     if found and not best:
         raise CountersLost("both copies of the counters are damaged: provision the node anew")
-    return best
+    return best, good < found

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _WAITING = const(64)  # records remembered as waiting; older ones are found missing by the next acknowledgement
 _CANDIDATES = const(16)  # more samples never fit into one frame
 _WINDOW = const(64)  # records that an acknowledgement's bitmap reaches
+_REACH = const(0xFFFF)  # records from the newest of a frame back to the one it asks from
+_TELLS = const(0x7FFF)  # records between the network's newest and ours that 16 bits still tell apart
 
 
 def waits(counters: "Counters", record: int) -> None:
@@ -37,9 +39,16 @@ def ask_from(counters: "Counters", backlog: "Backlog", after: int) -> "int | Non
     if not len(held) or len(held) - len(counters.named) < after:
         return None
     for record in held:
-        if record not in counters.named and held[-1] - record <= 0xFFFF:
+        if record not in counters.named:
+            if held[-1] - record > _REACH and not counters.utc_offset:
+                return None  # it must travel with the request, and may have no age yet: first the time
             return int(record)
     return None
+
+
+def wide(counters: "Counters") -> bool:
+    """Whether the network may know so few of our records that 16 bits would be taken for an older number."""
+    return counters.record - counters.known > _TELLS
 
 
 def choose(
@@ -47,12 +56,16 @@ def choose(
 ) -> "list[Sample]":
     """Waiting samples, newest first, as many as fit into `limit` bytes."""
     records = counters.waiting[-_CANDIDATES:]
+    if ask is not None and records and records[-1] - ask > _REACH:
+        records = [ask]  # too far back for the newest to ask from: it goes alone
     entries = backlog.fetch(records)
     samples = []
     for record in reversed(records):
         entry = entries.get(record)
         if entry is None:  # damaged or dropped
-            counters.waiting.remove(record)
+            backlog.give_up(record)
+            if record in counters.waiting:
+                counters.waiting.remove(record)
             continue
         age = times.age(counters, entry, now)
         if age is not None:
@@ -61,7 +74,7 @@ def choose(
         return []
     if ask is not None:
         ask = min(ask, samples[0].record)
-    return samples[: fit(samples, limit, ask)]
+    return samples[: fit(samples, limit, ask, wide(counters))]
 
 
 def sent(counters: "Counters", samples: "list[Sample]") -> None:
@@ -88,6 +101,7 @@ def acknowledge(counters: "Counters", backlog: "Backlog", data: bytes, just_sent
             continue
         if acknowledged(record, cumulative, bitmap):
             counters.named.append(record)
+            counters.known = max(counters.known, record)
             if record in counters.waiting:
                 counters.waiting.remove(record)
         elif record not in fresh:

@@ -12,7 +12,7 @@ _DELAY = const(32)  # ADR_ACK_DELAY: further uplinks before each step
 
 def before_uplink(session: "Session") -> bool:
     """Count one new uplink, take the step that is due, and say whether the frame carries ADRACKReq."""
-    if not session.config.adr:
+    if not session.adr:
         return False
     count = session.adr_count
     session.adr_count = min(count + 1, 0xFFFF)

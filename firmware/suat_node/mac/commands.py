@@ -8,7 +8,7 @@ from suat_wire import commands as mac
 from suat_wire.lorawan import DOWN, UP
 
 from suat_node.keep import times
-from suat_node.mac.session import MAX_CHANNELS
+from suat_node.mac.session import MAX_CHANNELS, whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ def obey(session: "Session", counters: "Counters", commands: "list[tuple[int, by
                 session.sticky += answer
             else:
                 session.answers += answer
+    # all commands are carried out; answers that no uplink carries are not kept (TS001 4.3.1.6)
+    session.sticky = whole(session.sticky, 15)
+    session.answers = whole(session.answers, 15)
 
 
 def _link_adr(session: "Session", block: "list[dict[str, int]]") -> bytes:
@@ -61,10 +64,10 @@ def _link_adr(session: "Session", block: "list[dict[str, int]]") -> bytes:
     last = block[-1]
     dr = session.dr if last["data_rate"] == _KEEP else last["data_rate"]
     power = session.power if last["tx_power"] == _KEEP else last["tx_power"]
-    dr_ok = dr in session.region.data_rates and (session.config.adr or dr == session.dr)
+    dr_ok = dr in session.region.data_rates and (session.adr or dr == session.dr)
     if dr_ok and mask_ok:
         dr_ok = any([mask >> i & 1 and _carries(channel, dr) for i, channel in enumerate(session.channels)])
-    power_ok = power <= session.region.last_tx_power and (session.config.adr or power == session.power)
+    power_ok = power <= session.region.last_tx_power and (session.adr or power == session.power)
     if mask_ok and dr_ok and power_ok:
         session.mask = mask
         session.dr = dr

@@ -5,6 +5,7 @@ restarts still knows the network's settings (TS001-1.0.4 4.2.2 asks this of ever
 """
 
 import struct
+from binascii import crc32
 
 from suat_wire import commands, lorawan
 from suat_wire.aes import Aes
@@ -16,8 +17,13 @@ if TYPE_CHECKING:
     from suat_node.keep.counters import Counters
 
 MAX_CHANNELS = 16
-_FIXED = "<BI16s16sBBBBBIBHBHBbB"
+_FIXED = "<BI16s16sBBBBBIBHBHBbBBI"
 _CHANNEL = "<IIB"
+
+
+def whole(answers: bytes, limit: int) -> bytes:
+    """The commands from the front that `limit` bytes take whole."""
+    return commands.join([bytes((cid,)) + args for cid, args in commands.parse(answers, lorawan.UP)], limit)
 
 
 class Downlink:
@@ -35,6 +41,7 @@ class Session:
     def __init__(self, config: "Config") -> None:
         self.region = REGIONS[config.region]
         self.config = config
+        self.adr = config.adr  # a downlink may change it
         self.joined = False
         self.dev_addr = 0
         self._nwk = self._app = bytes(16)
@@ -114,13 +121,15 @@ class Session:
             1 if self.ack else 0,
             self.snr,
             len(self.channels),
+            1 if self.adr else 0,
+            self._configured(),
         )
         for up, down, rates in self.channels:
             out += struct.pack(_CHANNEL, up, down, rates)
         return out + bytes((len(self.sticky),)) + self.sticky + bytes((len(self.answers),)) + self.answers
 
     def unpack(self, blob: bytes) -> None:
-        """Take over what `pack` made."""
+        """Take over what `pack` made, but not radio settings that belong to another configuration."""
         values = struct.unpack_from(_FIXED, blob, 0)
         self.joined = values[0] != 0
         self.dev_addr, self._nwk, self._app = values[1:4]
@@ -137,6 +146,16 @@ class Session:
         end = pos + 1 + blob[pos]
         self.sticky = blob[pos + 1 : end]
         self.answers = blob[end + 1 : end + 1 + blob[end]]
+        if values[18] == self._configured():
+            self.adr = values[17] != 0
+        else:
+            self.reset_radio()
+            self.joined = self.joined and not self.config.otaa  # by a join the network starts over too
+
+    def _configured(self) -> int:
+        """Stands for what the configuration says of the radio."""
+        config = self.config
+        return int(crc32(b"%s %d %d %d" % (config.region.encode(), config.dr, config.adr, config.channel)))
 
     def uplink(self, fcnt: int, fport: int, payload: bytes, fopts: bytes, adr_ack_req: bool) -> bytes:
         """Seal one unconfirmed uplink. FrameError when it is larger than the data rate carries."""
@@ -153,21 +172,19 @@ class Session:
             fport,
             payload,
             fopts,
-            self.config.adr,
+            self.adr,
             adr_ack_req,
             self.ack,
         )
         self.ack = False
-        self.answers = b""
+        if fopts:  # else they wait
+            self.answers = b""
         return phy
 
     def fopts(self, want_time: bool, limit: int) -> bytes:
         """Answers and requests for the next uplink, cut at a command boundary (TS001 4.3.1.6)."""
-        parts = [bytes((commands.DEVICE_TIME,))] if want_time else []
-        data = self.sticky + self.answers
-        for cid, args in commands.parse(data, lorawan.UP):
-            parts.append(bytes((cid,)) + args)
-        return commands.join(parts, min(15, limit))
+        request = bytes((commands.DEVICE_TIME,)) if want_time else b""
+        return whole(request + self.sticky + self.answers, min(15, limit))
 
     def open(self, phy: bytes, counters: "Counters") -> "Downlink | None":
         """A downlink that is for this session, genuine and new, else None. Its counter is used up at once."""

@@ -39,6 +39,8 @@ def ticks_us():
 
 
 def ticks_add(ticks, delta):
+    if not -_PERIOD // 2 < delta < _PERIOD // 2:
+        raise OverflowError("ticks interval overflow")  # as the boards do (extmod/modtime.c)
     return (ticks + delta) % _PERIOD
 
 
