@@ -52,8 +52,11 @@ def write_session(connection: sqlite3.Connection, update: SessionUpdate) -> None
                 update.fcnt_down,
             ),
         )
-        if not update.pending:
-            connection.execute("DELETE FROM session WHERE registration = ? AND pending = 1", (registration,))
+        if not update.pending:  # taken up just now; a later join's session stays
+            connection.execute(
+                "DELETE FROM session WHERE registration = ? AND pending = 1 AND dev_addr = ?",
+                (registration, update.dev_addr),
+            )
     else:
         if update.dev_addr is not None:
             _take_up(connection, registration, update.dev_addr)

@@ -157,3 +157,27 @@ def test_a_failed_commit_answers_nothing_and_writes_the_session_later(site: Any)
     (session,) = site.reader.sessions()
     assert (session.pending, session.fcnt_up, session.fcnt_down) == (False, 1, 2)
     assert site.records() == [(1, 1)]
+
+
+def test_a_session_written_anew_leaves_the_pending_one_alone(site: Any) -> None:
+    """A transaction failed for good, then a join whose accept was lost, then the old session, then a restart."""
+    node, forwarder = site.otaa(), site.forwarder()
+    join(site, node, forwarder)
+    forwarder.hear(node.uplink(0, reading(1)))
+    site.pass_time()
+    site.disk_full = True
+    forwarder.hear(node.uplink(1, reading(2)))
+    site.pass_time()
+    site.disk_full = False
+    old = (node.nwk, node.app, node.dev_addr)
+    join(site, node, forwarder)
+    new = (node.nwk, node.app, node.dev_addr)
+    node.nwk, node.app, node.dev_addr = old
+    forwarder.hear(node.uplink(2, reading(3)))
+    site.pass_time()
+    assert [session.pending for session in site.reader.sessions()] == [False, True]
+    site.restart()
+    node.nwk, node.app, node.dev_addr = new
+    forwarder.hear(node.uplink(0, reading(4)))
+    site.pass_time()
+    assert (1, 4) in site.records()
