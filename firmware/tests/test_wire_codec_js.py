@@ -49,7 +49,7 @@ def test_random_payloads(node: Node, random_samples: Callable[[random.Random], l
         samples = random_samples(rng)
         newest = samples[0].record
         ack_from = rng.choice((None, newest, max(0, newest - rng.randrange(65536))))
-        payloads.append(payload.encode(samples, 10000, ack_from))
+        payloads.append(payload.encode(samples, 10000, ack_from, wide=rng.random() < 0.3))
     assert compare(node, payloads) == len(payloads)
 
 

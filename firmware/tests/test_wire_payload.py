@@ -226,7 +226,7 @@ def test_the_table_is_what_the_masks_can_hold() -> None:
 
 def test_all_32_bits_of_the_record_on_demand() -> None:
     """A receiver that knows only a number more than 2^15 below takes 16 bits for another one."""
-    samples = [payload.Sample(140_000, 5, {("node", "battery"): 3.6}), payload.Sample(139_990, 9, {("node", "solar"): 1})]
+    samples = [Sample(140_000, 5, {("node", "battery"): 3.6}), Sample(139_990, 9, {("node", "solar"): 1})]
     for ask in (None, 139_000):
         narrow, fport = payload.encode(samples, 51, ask)
         assert payload.decode(narrow, fport, near=100_000)[0].record == 140_000 - 0x10000
