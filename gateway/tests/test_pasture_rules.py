@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from suat.config import parse
 from suat.pasture.model import DAY_US, HOUR_US, Layer, Snapshot, Soil, SoilDay, Stay, Water
 from suat.pasture.status import describe
+from suat.pasture.wording import herd_name
 
 AT = int(datetime(2026, 6, 20, 6, tzinfo=UTC).timestamp()) * 1_000_000
 WP, FC = 0.15, 0.31  # loam
@@ -519,3 +520,11 @@ def test_more_water_never_worsens_the_water(one, other, stays, use, air):
         return alert, worst, -1e9 if days is None else -days
 
     assert all(a >= b for a, b in zip(seen(less), seen(more), strict=True))
+
+
+def test_herds_without_a_name_are_told_apart():
+    conf = config()
+    assert herd_name(conf, "h1", "ru") == "Овцы"
+    twin = conf.herd[0].model_copy(update={"id": "h2"})
+    both = conf.model_copy(update={"herd": [*conf.herd, twin]})
+    assert (herd_name(both, "h1", "kk"), herd_name(both, "h2", "en")) == ("Қой (h1)", "Sheep (h2)")

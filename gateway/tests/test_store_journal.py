@@ -367,6 +367,14 @@ def test_readers_cannot_write_and_are_not_held_up(journal: Journal) -> None:
         assert found == [1]
 
 
+def test_dead_letters_are_bounded_and_the_newest_stay(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("suat.store.journal.LETTERS", 3)
+    for number in range(5):
+        journal.dead_letter("influx", number, [(f"line {number}", "bad")])
+    with journal.reader() as reader:
+        assert [letter[3] for letter in reader.dead_letters()] == ["line 2", "line 3", "line 4"]
+
+
 def test_connections_of_threads_that_ended_are_closed(journal: Journal) -> None:
     with journal.reader() as reader:
         before = len(list(Path("/proc/self/fd").iterdir()))

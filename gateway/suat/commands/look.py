@@ -111,7 +111,7 @@ def print_status(found: dict[str, Any]) -> None:
         alerts = ", ".join(alert["kind"] for alert in point["alerts"])
         print(f"{point['id']:20} {level}{days}{'  ' + alerts if alerts else ''}")
     for node in found["nodes"]:
-        seen = node["last_seen"] or "never heard"
+        seen = "never heard" if node["last_seen"] is None else f"last seen {node['last_seen']}"
         battery = "" if node["battery_v"] is None else f"  {node['battery_v']:.2f} V"
-        print(f"{node['name']:20} last seen {seen}{battery}")
+        print(f"{node['name']:20} {seen}{battery}")
     print("link: " + ", ".join(f"{name} {count}" for name, count in found["link"].items()))

@@ -12,7 +12,7 @@ from suat.locales import text
 
 def rounded_down(days: float, decimals: int = 1) -> float:
     """Days as they are said everywhere, with one decimal: a figure is never said better than it is."""
-    scale = 10**decimals
+    scale = 10.0**decimals
     return floor(days * scale + 1e-6) / scale  # 1e-6: what is 3.0 but for the arithmetic
 
 
@@ -28,11 +28,15 @@ def water_point_name(config: Config, water_point: str, language: str) -> str:
 
 
 def herd_name(config: Config, herd: str, language: str) -> str:
-    """The herd's name; without one the species, and the id after it."""
+    """The herd's name; without one the species, and the id where two herds would be called the same."""
     entry = next((entry for entry in config.herd if entry.id == herd), None)
     if entry is None:
         return herd
-    return entry.name.in_language(language) if entry.name is not None else text(language, f"species.{entry.species}")
+    if entry.name is not None:
+        return entry.name.in_language(language)
+    species = text(language, f"species.{entry.species}")
+    alike = [other for other in config.herd if other.name is None and other.species == entry.species]
+    return species if len(alike) == 1 else f"{species} ({herd})"
 
 
 def reason_sentence(config: Config, reason: Mapping[str, Any], language: str) -> str:

@@ -25,6 +25,7 @@ __all__ = ["Journal", "JournalError", "Reader"]
 
 ACK_BITS = 64  # suat_wire.control: a bitmap of 8 bytes, bit i is record cumulative + 1 + i
 STATES_DAYS = 14  # how long every day's state of the filters is kept
+LETTERS = 100_000  # dead letters that are kept, some 30 MB
 ACK_SCAN = 20_000  # records looked at for one acknowledgement
 
 
@@ -256,12 +257,13 @@ class Journal:
             return tell_again(connection, since_us)
 
     def dead_letter(self, sink: str, at_us: int, letters: Sequence[tuple[str, str]]) -> None:
-        """Set aside (line, reason) that a sink will never take."""
+        """Set aside (line, reason) that a sink will never take; of too many the newest are kept."""
         with self._transaction() as connection:
             connection.executemany(
                 "INSERT INTO dead_letter (sink, at_us, line, reason) VALUES (?, ?, ?, ?)",
                 [(sink, at_us, line, reason) for line, reason in letters],
             )
+            connection.execute("DELETE FROM dead_letter WHERE id <= (SELECT max(id) FROM dead_letter) - ?", (LETTERS,))
 
 
 # Up to the sample before the oldest uncleaned one, so that a start need not look through all of them.
