@@ -61,7 +61,7 @@ def test_a_kill_amid_ten_thousand_frames_loses_nothing_that_was_committed(statio
     print(f"killed at {kept:,} kept; {lost} frames received and lost, the first {window * 1e3:.0f} ms before the kill")
 
     station.start()
-    concentrator.stream(bodies, RATE)  # everything again: what is kept is refused, the rest is taken
+    concentrator.stream(bodies, 2 * RATE)  # everything again: what is kept is refused, the rest is taken
     station.wait_for(lambda: station.query("SELECT count(*) FROM sample")[0][0] == FRAMES)
     assert kept_after_kill(station) == FRAMES
     station.wait_for(lambda: station.query("SELECT count(*) FROM cleaned")[0][0] == FRAMES)
