@@ -104,7 +104,7 @@ def configure(node: "Node", data: bytes) -> "tuple[bool, bool]":
     if "data_rate" in settings:
         node.session.dr = settings["data_rate"]
     if "resend_from" in settings:
-        for record in node.backlog.held:
+        for record in node.backlog.held[-64:]:  # no more can wait
             if record >= settings["resend_from"]:
                 delivery.waits(counters, record)
     return settings.get("rejoin", 0) == 1, settings.get("restart", 0) == 1

@@ -16,6 +16,8 @@ from binascii import crc32
 
 from micropython import const
 
+from suat_node import power
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,13 +62,14 @@ class Backlog:
         except ValueError:
             os.remove(self.folder + "/" + name)
             return
+        power.feed()  # a full ring takes seconds
         data = self._read(first)
-        count = end = 0
+        count = good = 0
         last = -1
-        for entry, after in _entries(data):
+        for entry in _entries(data):
             last = entry.record
             count += 1
-            end = after
+            good += _HEAD_SIZE + len(entry.body) + 4
             if entry.source > self.source_next:
                 self.source_next = entry.source
             if entry.record >= oldest:
@@ -76,7 +79,7 @@ class Backlog:
             return
         self._segments.append(first)
         # behind damage nothing is appended: it could not be told from the damage
-        self._room = max(0, _SEGMENT - count) if end == len(data) == _good_size(data) else 0
+        self._room = max(0, _SEGMENT - count) if good == len(data) else 0
 
     def _path(self, first: int) -> str:
         return "%s/%08x" % (self.folder, first)
@@ -154,7 +157,7 @@ class Backlog:
             end = self._segments[i + 1] if i + 1 < len(self._segments) else _NEVER
             if not any([first <= record < end for record in wanted]):
                 continue
-            for entry, _after in _entries(self._read(first)):
+            for entry in _entries(self._read(first)):
                 if entry.record in wanted:
                     found[entry.record] = entry
         return found
@@ -176,8 +179,8 @@ def make_folder(folder: str) -> None:
         os.listdir(folder)
 
 
-def _entries(data: bytes) -> "Iterator[tuple[Entry, int]]":
-    """Each good entry with the position behind it."""
+def _entries(data: bytes) -> "Iterator[Entry]":
+    """Each good entry."""
     pos = 0
     while pos + _HEAD_SIZE + 4 <= len(data):
         magic, size, record, taken, boot, source = struct.unpack_from(_HEAD, data, pos)
@@ -188,12 +191,7 @@ def _entries(data: bytes) -> "Iterator[tuple[Entry, int]]":
             and end + 4 <= len(data)
             and crc32(data[pos:end]) == struct.unpack_from("<I", data, end)[0]
         ):
-            yield Entry(record, taken, boot, source, data[pos + _HEAD_SIZE : end]), end + 4
+            yield Entry(record, taken, boot, source, data[pos + _HEAD_SIZE : end])
             pos = end + 4
         else:
             pos += 1
-
-
-def _good_size(data: bytes) -> int:
-    """Bytes of all good entries together: the file's size unless something in it is damaged."""
-    return sum([_HEAD_SIZE + len(entry.body) + 4 for entry, _ in _entries(data)])

@@ -94,23 +94,19 @@ def acknowledge(counters: "Counters", backlog: "Backlog", data: bytes, just_sent
     except PayloadError:
         return False
     fresh = [sample.record for sample in just_sent]
-    for record in backlog.held:
-        if record > cumulative + _WINDOW:
-            break
-        if record in counters.named:
-            continue
-        if acknowledged(record, cumulative, bitmap):
-            counters.named.append(record)
+    before = counters.named
+    counters.waiting = [record for record in counters.waiting if not acknowledged(record, cumulative, bitmap)]
+    counters.named = []
+    oldest = -1
+    for record in backlog.held:  # once: with a full ring the watchdog allows no more
+        if acknowledged(record, cumulative, bitmap) or record in before:
             counters.known = max(counters.known, record)
-            if record in counters.waiting:
-                counters.waiting.remove(record)
-        elif record not in fresh:
-            waits(counters, record)
-    oldest = counters.record
-    for record in backlog.held:
-        if record not in counters.named:
+            if oldest >= 0:
+                counters.named.append(record)
+            continue
+        if oldest < 0:
             oldest = record
-            break
-    counters.oldest = oldest
-    counters.named = [record for record in counters.named if record >= oldest]
+        if record <= cumulative + _WINDOW and record not in fresh:
+            waits(counters, record)
+    counters.oldest = counters.record if oldest < 0 else oldest
     return True
