@@ -148,6 +148,13 @@ def test_every_anchor_leads_somewhere(client):
 EVIL = """<script>alert(1)</script>"'>{{7*7}}&<img src=x onerror=f()>"""
 
 
+def test_an_empty_paddock_says_whose_days_it_shows(client):
+    html = client.get("/?lang=en").text
+    cards = dict(re.findall(r'id="p-([a-z0-9-]+)">(.*?)</article>', html, re.DOTALL))
+    for paddock, card in cards.items():
+        assert ("Judged for: " in card.split("<details>")[0]) == ("Herd is here" not in card), paddock
+
+
 def test_hostile_names_stay_text(example):
     content = example.config().model_dump(mode="json", exclude_none=True)
     content["station"]["name"] = EVIL[:60]

@@ -181,7 +181,7 @@ def _paddock(words: Words, entry: Json, now: datetime) -> Card:
             (reason_sentence(words.config, reason, words.language), reason["advisory"]) for reason in entry["reasons"]
         ],
         "herds": [(words.herd(herd), HERD_ICONS.get(_species(words, herd), "cow")) for herd in entry["herds"]],
-        "for_herd": None if entry["for_herd"] is None or len(words.config.herd) < 2 else words.herd(entry["for_herd"]),
+        "for_herd": None if occupied or len(words.config.herd) < 2 else words.herd(entry["for_herd"]),
         "score": entry["score"],
         "score_text": words("board.score_of", score=entry["score"]),
         "parts": [(words(f"board.part_{name}"), round(100 * entry["parts"][name])) for name in SCORE_PARTS]
