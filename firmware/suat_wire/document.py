@@ -138,9 +138,7 @@ def field_tables() -> str:
         parts.append(f"### {title}\n\n{GROUP_MEANING[name]}\n")
         parts.append(table("Bit|Field|Unit|Type|Divisor|Resolution|Range|Meaning", rows))
     parts.append("Codes of `fault`: " + ", ".join(f"{i} {text}" for i, text in enumerate(FAULTS)) + ".\n")
-    parts.append(
-        "Codes of `reset_cause`: " + ", ".join(f"{i} {text}" for i, text in enumerate(RESET_CAUSES)) + ".\n"
-    )
+    parts.append("Codes of `reset_cause`: " + ", ".join(f"{i} {text}" for i, text in enumerate(RESET_CAUSES)) + ".\n")
     return "\n".join(parts)
 
 

@@ -90,9 +90,7 @@ class Backlog:
 
     def append(self, entry: Entry) -> bool:
         """Keep a sample; False (and counted) if flash does not take it even after the oldest segment was dropped."""
-        data = struct.pack(
-            _HEAD, _MAGIC, len(entry.body), entry.record, entry.taken, entry.boot, entry.source
-        )
+        data = struct.pack(_HEAD, _MAGIC, len(entry.body), entry.record, entry.taken, entry.boot, entry.source)
         data += entry.body
         data += struct.pack("<I", crc32(data))
         if len(self._segments) > _SEGMENTS:

@@ -51,9 +51,7 @@ def wide(counters: "Counters") -> bool:
     return counters.record - counters.known > _TELLS
 
 
-def choose(
-    counters: "Counters", backlog: "Backlog", now: int, limit: int, ask: "int | None"
-) -> "list[Sample]":
+def choose(counters: "Counters", backlog: "Backlog", now: int, limit: int, ask: "int | None") -> "list[Sample]":
     """Waiting samples, newest first, as many as fit into `limit` bytes."""
     records = counters.waiting[-_CANDIDATES:]
     if ask is not None and records and records[-1] - ask > _REACH:

@@ -173,9 +173,7 @@ class Sx126x:
         self._write(bytes((_WRITE_REGISTER, _REG_SYNC >> 8, _REG_SYNC & 255, 0x34, 0x44)))  # public network
         # 15.2: the output stage clamps too early into a mismatched antenna
         self._set_register(_REG_TX_CLAMP, self._get_register(_REG_TX_CLAMP) | 0x1E)
-        self._write(
-            bytes((_SET_DIO_IRQ, _IRQ_USED >> 8, _IRQ_USED & 255, _IRQ_USED >> 8, _IRQ_USED & 255, 0, 0, 0, 0))
-        )
+        self._write(bytes((_SET_DIO_IRQ, _IRQ_USED >> 8, _IRQ_USED & 255, _IRQ_USED >> 8, _IRQ_USED & 255, 0, 0, 0, 0)))
         errors = self._errors()
         if errors:
             raise RadioError("device errors 0x%03x" % errors)

@@ -88,9 +88,7 @@ def test_5_6_new_channel():
     session, counters = made()
 
     def request(index, hz, low=0, high=5):
-        return wire.build(
-            wire.NEW_CHANNEL, DOWN, index=index, frequency_hz=hz, min_data_rate=low, max_data_rate=high
-        )
+        return wire.build(wire.NEW_CHANNEL, DOWN, index=index, frequency_hz=hz, min_data_rate=low, max_data_rate=high)
 
     obey(session, counters, request(4, 866100000))
     assert session.answers == b"\x07\x03" and session.channels[4] == [866100000, 866100000, 0x50]

@@ -1,6 +1,5 @@
 """`onewire` for the node's own tests: one scratchpad, or none."""
 
-
 pads = {}  # pin -> list of scratchpads, given out in turn; the last stays
 
 
