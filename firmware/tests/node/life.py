@@ -318,8 +318,10 @@ def test_duty_cycle_of_the_region():
     node = bench.start(conf, board)
     begin = time.now_us
     bench.life(node, 60)
-    share = sum([end - start for _p, _h, _s, start, end in machine.chip.sent]) / (time.now_us - begin)
-    assert 0.005 < share <= 0.0101, share
+    # Up to the last frame, which is paid for after it.
+    *before, (_p, _h, _s, last, _e) = machine.chip.sent
+    share = sum([end - start for _p, _h, _s, start, end in before]) / (last - begin)
+    assert 0.005 < share <= 0.01, share
 
 
 def test_fport_0_and_confirmed_downlinks():
