@@ -61,10 +61,11 @@ def ports(config: Config) -> list[str]:
     own = station.binds if station else frozenset()
     wanted = [(f'ingest "{entry.kind}".bind', entry.bind, socket.SOCK_DGRAM) for entry in config.ingest]
     wanted.append(("board.bind", config.board.bind, socket.SOCK_STREAM))
-    return [line for where, bind, kind in wanted if bind not in own and (line := _port_fault(where, bind, kind))]
+    return [line for where, bind, kind in wanted if bind not in own and (line := port_fault(where, bind, kind))]
 
 
-def _port_fault(where: str, bind: str, kind: socket.SocketKind) -> str | None:
+def port_fault(where: str, bind: str, kind: socket.SocketKind) -> str | None:
+    """Why HOST:PORT can't be had, None when it can; ValueError when it is not of that form."""
     host, port = host_port(bind)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, kind) as probe:

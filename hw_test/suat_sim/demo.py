@@ -30,9 +30,12 @@ from suat.store.rows import Move
 from suat_sim.air import AirSettings
 from suat_sim.environment import Pasture
 from suat_sim.fleet import Fleet, GatewaySpec
+from suat_sim.logger_replay import ReplayError
 from suat_sim.node_process import NodeSpec
 from suat_sim.replay_station import replay_station
 from suat_sim.scenario import demo_station
+
+__all__ = ["Demo", "ReplayError", "scenario_for"]
 
 Plain = dict[str, Any]
 

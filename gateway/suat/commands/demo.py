@@ -7,6 +7,7 @@ import contextlib
 import json
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +17,7 @@ import typer
 
 from suat.commands.look import print_status
 from suat.errors import SuatError, UsageError
+from suat.preflight import port_fault
 
 
 def demo(
@@ -33,13 +35,15 @@ def demo(
 ) -> None:
     """Run real node programs over simulated radio into a real station, and show what it decides."""
     try:
-        from suat_sim.demo import Demo, scenario_for
+        from suat_sim.demo import Demo, ReplayError, scenario_for
     except ImportError as error:
         raise SuatError(f"the demo needs {error.name}; install it: pip install 'suat[demo]'") from error
     if soil + water == 0:
         raise UsageError("--soil and --water: at least one node is needed")
     if data_dir is not None and (data_dir / "journal.db").exists():
         raise UsageError(f"--data-dir {data_dir}: a station lies there already; name a new folder")
+    if serve:
+        _check_free(bind)
     folder = data_dir or Path(tempfile.mkdtemp(prefix="suat-demo-"))
     try:
         scenario = scenario_for(soil, water, days, seed, replay)
@@ -54,9 +58,21 @@ def demo(
             if serve:
                 now_us = pasture.scheduler.wall_us()
                 asyncio.run(_serve(pasture, bind, now_us))
+    except ReplayError as error:
+        raise UsageError(f"--replay: {error}") from error
     finally:
         if data_dir is None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_free(bind: str) -> None:
+    """Better now than after all the days have passed."""
+    try:
+        fault = port_fault("--bind", bind, socket.SOCK_STREAM)
+    except ValueError as error:
+        raise UsageError(f"--bind: {error}") from error
+    if fault:
+        raise UsageError(fault)
 
 
 def _run(pasture: Any, *, quiet: bool) -> dict[str, Any]:

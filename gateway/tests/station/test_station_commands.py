@@ -118,6 +118,8 @@ WRONG: list[tuple[str, int, list[str]]] = [
     (f"{ABP} --probe a:1 --probe b:2 --probe c:3 --probe d:4 --probe e:5", 2, ["at most 4 probes"]),
     ("demo --days 0", 2, ["suat demo: Invalid value for '--days'"]),
     ("demo --soil 0 --water 0", 2, ["--soil and --water"]),
+    ("demo --bind x", 2, ["--bind", "HOST:PORT"]),
+    ("demo --no-serve --replay /nowhere", 2, ["--replay", "/nowhere", "no such folder"]),
 ]
 
 
