@@ -47,7 +47,8 @@ var GROUPS = [
     ["battery", "u8", 40],
     ["air_temperature", "i16", 100],
     ["fault", "u8", 1],
-    ["solar", "u8", 10]
+    ["solar", "u8", 10],
+    ["events", "u8", 1]
   ]],
   ["health", [
     ["firmware", "u32", 1],
@@ -61,7 +62,9 @@ var GROUPS = [
     ["config", "u32", 1],
     ["downlink_rssi", "i16", 1],
     ["downlink_snr", "i8", 4],
-    ["radio_errors", "u16", 1]
+    ["radio_errors", "u16", 1],
+    ["drift", "i16", 10],
+    ["airtime", "u16", 1]
   ]]
 ];
 
@@ -74,7 +77,16 @@ var SETTINGS = [
   [5, "data_rate", "u8", 0, 5],
   [6, "resend_from", "u32", 0, 4294967294],
   [7, "rejoin", "bool", 0, 1],
-  [8, "restart", "bool", 0, 1]
+  [8, "restart", "bool", 0, 1],
+  [9, "sensors_off", "u16", 0, 65535],
+  [10, "battery_low", "u16", 0, 20000],
+  [11, "battery_floor", "u16", 0, 20000],
+  [12, "events_per_h", "u8", 0, 60],
+  [13, "trough_empty", "u16", 0, 10000],
+  [14, "freezing", "i16", -4000, 4000],
+  [15, "leak_flow", "u8", 0, 48],
+  [16, "leak_fall", "u16", 0, 1000],
+  [17, "night_from", "u8", 0, 23]
 ];
 
 var PORT_READINGS = 2, PORT_HEALTH = 3, PORT_ACK = 4, PORT_CONFIG = 5;
@@ -283,7 +295,8 @@ function writeConfig(config) {
     }
     var size = KINDS[setting[2]][0];
     bytes.push(setting[0], size);
-    writeUnsigned(bytes, whole(name, config[name], setting[3], setting[4]), size);
+    var value = whole(name, config[name], setting[3], setting[4]);
+    writeUnsigned(bytes, value < 0 ? value + Math.pow(256, size) : value, size);
     used++;
   }
   if (!used || used !== Object.keys(config).length) {

@@ -3,6 +3,7 @@
     {
       "board": "heltec_v3",              a file in suat_node/boards
       "kind": "soil",                    soil | water
+      "role": "node",                    node | bridge: a bridge is the radio of a gateway on USB
       "region": "IN865",                 IN865 | EU433 | EU868 | RU864
       "interval_s": 900,                 one sample each, 60..86400
       "otaa": {"dev_eui": HEX16, "join_eui": HEX16, "app_key": HEX32},
@@ -15,6 +16,9 @@
         "frames": 2,                     most frames per wake while older samples wait, 1..8
         "channel": 0                     pin to one of the region's channels (a site with a one-channel bridge)
       },
+      "settings": {                      may be left out: what a downlink can change too (docs/payload.md, FPort 5)
+        "battery_low": 3500              millivolts
+      },
       "sensors": [                       read in this order
         {"kind": "capacitive", "at": "probe1", "adc": 26, "power": 22},
         {"kind": "rs485_soil", "at": "probe2", "uart": 0, "tx": 0, "rx": 1, "address": 1},
@@ -24,12 +28,16 @@
     }
 
 "at" is where the reading belongs: probe1..probe4, water or node. "power" names a pin that is driven high (or low with
-"power_level": 0) while the sensor is read, "warm_ms" how long before. The options of each kind: OPTIONS below.
+"power_level": 0) while the sensor is read, "warm_ms" how long before. The options of each kind: sensor_options.py.
 Sends no key into any message.
 """
 
 import json
 from binascii import unhexlify
+
+from suat_wire.control import SETTINGS
+
+from suat_node.sensor_options import COMMON, NEEDED, OPTIONS, REGISTER_FIELDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,68 +75,21 @@ if TYPE_CHECKING:
 
 
 REGION_NAMES = ("IN865", "EU433", "EU868", "RU864")
-NEEDED = object()  # marks an option that has no default
-
-_PROBES = ("probe1", "probe2", "probe3", "probe4")
-_PIN = (0, 48)
-_UART = {
-    "uart": ((0, 2), NEEDED),
-    "tx": (_PIN, NEEDED),
-    "rx": (_PIN, NEEDED),
-    "baud": ((1200, 115200), 9600),
+_TOP = ("board", "kind", "role", "region", "interval_s", "otaa", "abp", "radio", "settings", "sensors")
+# settings of docs/payload.md that a node starts with; `interval_s` and `radio` give the others
+DEFAULTS = {
+    "ack_after": 4,
+    "health_h": 24,
+    "sensors_off": 0,
+    "battery_low": 0,
+    "battery_floor": 0,
+    "events_per_h": 4,
+    "trough_empty": 50,
+    "freezing": 100,
+    "leak_flow": 6,
+    "leak_fall": 20,
+    "night_from": 18,
 }
-_COMMON = {
-    "power": (_PIN, None),
-    "power_level": ((0, 1), 1),
-    "warm_ms": ((0, 5000), 20),
-}
-
-# kind -> (where it may be, {option: (allowed, default)})
-# allowed: (low, high) for whole numbers, float, list, or the names to choose from
-OPTIONS: "dict[str, tuple[tuple[str, ...], dict[str, tuple[Any, Any]]]]" = {
-    "capacitive": (_PROBES, {"adc": (_PIN, NEEDED), "samples": ((1, 63), 9)}),
-    "rs485_soil": (
-        _PROBES,
-        {
-            "address": ((1, 247), 1),
-            "de": (_PIN, None),  # driver enable of the transceiver; None where it switches itself
-            "function": ((3, 4), 3),
-            # [field, register, units per digit]: the map of the common "soil moisture temperature EC" transmitters
-            "registers": (list, [["vwc", 0, 0.001], ["temperature", 1, 0.1], ["ec", 2, 0.001]]),
-            "timeout_ms": ((50, 2000), 300),
-        },
-    ),
-    "ds18b20": (_PROBES + ("water", "node"), {"pin": (_PIN, NEEDED)}),
-    "ultrasonic": (
-        ("water",),
-        {"samples": ((1, 15), 5), "blind_mm": ((0, 1000), 250), "far_mm": ((500, 10000), 4500)},
-    ),
-    "pressure": (
-        ("water",),
-        {
-            "adc": (_PIN, NEEDED),
-            "shunt_ohm": (float, 100.0),
-            "full_m": (float, 5.0),  # depth at 20 mA
-            "samples": ((1, 63), 9),
-        },
-    ),
-    "flow": (
-        ("water",),
-        {
-            "source": (("pin", "pcf8583"), "pin"),
-            "pin": (_PIN, None),
-            "debounce_ms": ((0, 1000), 5),
-            "i2c": ((0, 1), 0),
-            "sda": (_PIN, None),
-            "scl": (_PIN, None),
-            "pulses_per_l": (float, 1.0),
-        },
-    ),
-    "battery": (("node",), {"samples": ((1, 63), 9)}),
-    "logger": (("node",), {"rows": ((1, 64), 16), "timeout_ms": ((50, 5000), 500)}),
-}
-for _kind in ("rs485_soil", "ultrasonic", "logger"):
-    OPTIONS[_kind][1].update(_UART)
 
 
 class ConfigError(ValueError):
@@ -141,8 +102,10 @@ class Config:
     def __init__(self) -> None:
         self.board = ""
         self.kind = ""
+        self.role = "node"
         self.region = ""
         self.interval_s = 900
+        self.settings: "dict[str, int]" = {}  # name -> value, `interval_s` among them
         self.otaa = True
         self.dev_eui = b""
         self.join_eui = b""
@@ -184,12 +147,23 @@ def board(name: str) -> "Board":
 
 def check(raw: "Any") -> Config:
     """Turn parsed JSON into a Config; the first fault is a ConfigError."""
-    _known(raw, ("board", "kind", "region", "interval_s", "otaa", "abp", "radio", "sensors"), "suat.json")
+    _known(
+        raw,
+        ("board", "kind", "role", "region", "interval_s", "otaa", "abp", "radio", "settings", "sensors"),
+        "suat.json",
+    )
     out = Config()
     out.board = _text(raw, "board", None)
     out.kind = _text(raw, "kind", ("soil", "water"))
+    out.role = _text(raw, "role", ("node", "bridge"), "node")
     out.region = _text(raw, "region", REGION_NAMES, "IN865")
     out.interval_s = _whole(raw, "interval_s", 60, 86400, 900)
+    changed = raw.get("settings", {})
+    _known(changed, tuple(DEFAULTS), "settings")
+    out.settings = {"interval_s": out.interval_s}
+    for _number, name, _kind, low, high, _unit in SETTINGS:
+        if name in DEFAULTS:
+            out.settings[name] = _whole(changed, name, low, high, DEFAULTS[name], "settings.")
     _keys(raw, out)
     radio = raw.get("radio", {})
     _known(radio, ("dr", "adr", "power_dbm", "frames", "channel"), "radio")
@@ -237,7 +211,7 @@ def _sensor(raw: "Any", where: str) -> "Options":
     if at not in places:
         raise ConfigError("%s.at: %r is none of %s" % (where, at, ", ".join(places)))
     out = {"kind": kind, "at": at}
-    for table in (options, _COMMON):
+    for table in (options, COMMON):
         for name in table:
             allowed, default = table[name]
             value = raw.get(name, default)
@@ -259,7 +233,7 @@ def _option(value: "Any", allowed: "Any", where: str) -> "Any":
         if not isinstance(value, list) or not value:
             raise ConfigError("%s must be a list" % where)
         for row in value:
-            if not isinstance(row, list) or len(row) != 3 or row[0] not in _REGISTER_FIELDS:
+            if not isinstance(row, list) or len(row) != 3 or row[0] not in REGISTER_FIELDS:
                 raise ConfigError("%s: each is [field, register, units per digit], not %r" % (where, row))
         return value
     if isinstance(allowed[0], str):
@@ -269,9 +243,6 @@ def _option(value: "Any", allowed: "Any", where: str) -> "Any":
     if not isinstance(value, int) or isinstance(value, bool) or not allowed[0] <= value <= allowed[1]:
         raise ConfigError("%s must be %d..%d, is %r" % (where, allowed[0], allowed[1], value))
     return value
-
-
-_REGISTER_FIELDS = ("vwc", "permittivity", "temperature", "ec")
 
 
 def _known(raw: object, names: "tuple[str, ...]", where: str) -> None:

@@ -54,9 +54,9 @@ class Node:
             self.counters.identity = identity
             self.cold = True
 
-    def setting(self, name: str, configured: int) -> int:
+    def setting(self, name: str) -> int:
         """A setting that a downlink may have changed."""
-        return int(getattr(self.counters, name)) or configured
+        return int(getattr(self.counters, name, 0)) or self.config.settings[name]
 
 
 def main(folder: str = FOLDER, path: str = "/suat.json") -> None:

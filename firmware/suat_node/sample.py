@@ -19,20 +19,19 @@ if TYPE_CHECKING:
     from suat_node.node import Node
     from suat_node.sensors.logger import Row
 
-HEALTH_H = 24
 BODY_MAX = 29  # with header, age and 15 bytes of FOpts this fits into 51 bytes; a larger sample is split
 
 
 def sense(node: "Node", now: int) -> None:
     """Read all sensors and keep one sample of them, and one of each new row of a data logger."""
     counters = node.counters
-    interval = node.setting("interval_s", node.config.interval_s)
+    interval = node.setting("interval_s")
     counters.next_sense = times.next_wake(counters, now, interval, counters.identity % interval)
     readings = sensors.read_all(node.config.sensors, node.board)
     for sensor in node.config.sensors:
         if sensor["kind"] == "logger":
             readings.update(_take_rows(node, sensor))
-    if not counters.health_at or now - counters.health_at >= node.setting("health_h", HEALTH_H) * 3600:
+    if not counters.health_at or now - counters.health_at >= node.setting("health_h") * 3600:
         readings.update(_health(node, now))
         counters.health_at = now
     keep(node, readings, now, 0)

@@ -7,7 +7,7 @@ from suat_wire.payload import encode
 
 from suat_node import power
 from suat_node.keep import delivery, times
-from suat_node.mac import adr, commands, link
+from suat_node.mac import adr, commands, link, transmit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from suat_node.mac.session import Downlink
     from suat_node.node import Node
 
-ACK_AFTER = 4  # unacknowledged samples before the node asks
 DAY_S = 86400
 
 
@@ -34,7 +33,7 @@ def send(node: "Node") -> bool:
     counters, session = node.counters, node.session
     ack_req = adr.before_uplink(session)
     now = power.clock()
-    ask = delivery.ask_from(counters, node.backlog, 1 if node.ask_now else node.setting("ack_after", ACK_AFTER))
+    ask = delivery.ask_from(counters, node.backlog, 1 if node.ask_now else node.setting("ack_after"))
     limit = session.region.max_payload[session.dr]
     # when an answer comes anyway, the time comes with it
     want_time = ask is not None or not counters.utc_offset or now - counters.synced_at >= DAY_S
@@ -54,18 +53,11 @@ def send(node: "Node") -> bool:
     def accept(frame: bytes) -> "Downlink | None":
         return session.open(frame, counters)
 
-    delays = (session.rx1_delay, session.rx1_delay + 1)
-    left = False
-    for _ in range(session.nb_trans):
-        down, sent_at = link.exchange(node.radio, session, counters, phy, session.dr, delays, accept)
-        if not left:
-            delivery.sent(counters, samples)
-            left = True
-        if down is not None:
-            heard(node, down, sent_at, samples)
-            break
-        if power.clock() < counters.quiet_until:
-            break
+    down, sent_at = transmit.transmit(
+        node.radio, session, counters, phy, accept, lambda: delivery.sent(counters, samples), False
+    )
+    if down is not None:
+        heard(node, down, sent_at, samples)
     return True
 
 
@@ -80,7 +72,11 @@ def heard(node: "Node", down: "Downlink", sent_at: int, samples: "list[Sample]")
         rejoin, restart = configure(node, down.payload)
     if rejoin and node.config.otaa:
         session.joined = False
-    counters.save(session)
+    try:
+        counters.save(session)
+    except OSError:  # flash is full of samples: the oldest makes room
+        node.backlog.drop_oldest()
+        counters.save(session)
     node.backlog.free(counters.oldest)  # after the save: what is freed must never be asked for again
     if restart:
         machine.reset()

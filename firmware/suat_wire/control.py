@@ -25,6 +25,15 @@ SETTINGS = (
     (6, "resend_from", "u32", 0, RECORD_MAX, "record"),
     (7, "rejoin", "bool", 0, 1, ""),
     (8, "restart", "bool", 0, 1, ""),
+    (9, "sensors_off", "u16", 0, 0xFFFF, "bits"),
+    (10, "battery_low", "u16", 0, 20000, "mV"),
+    (11, "battery_floor", "u16", 0, 20000, "mV"),
+    (12, "events_per_h", "u8", 0, 60, ""),
+    (13, "trough_empty", "u16", 0, 10000, "mm"),
+    (14, "freezing", "i16", -4000, 4000, "0.01 degC"),
+    (15, "leak_flow", "u8", 0, 48, "h"),
+    (16, "leak_fall", "u16", 0, 1000, "mm/h"),
+    (17, "night_from", "u8", 0, 23, "h"),
 )
 
 

@@ -20,6 +20,17 @@ FAULTS = (
 )
 # `reset_cause` of health
 RESET_CAUSES = ("unknown", "power on", "reset pin", "watchdog", "deep sleep", "software", "brown-out")
+# bits of `events` of the node, from the lowest
+EVENTS = (
+    "leak",
+    "trough empty",
+    "freezing",
+    "tamper",
+    "battery low",
+    "battery at the floor",
+    "settings rolled back",
+    "update rolled back",
+)
 
 GROUP_MEANING = {
     "probe": "A soil probe in one of four positions; the gateway knows the depth of each.",
@@ -46,6 +57,7 @@ FIELD_MEANING = {
     "node.air_temperature": "air temperature",
     "node.fault": "why values of this group are missing (codes below)",
     "node.solar": "voltage of the solar panel",
+    "node.events": "what needs attention now (bits below); sent while any is set and once when the last has gone",
     "health.firmware": "major * 65536 + minor * 256 + patch",
     "health.boots": "starts since the node was provisioned, wakes from deep sleep left out",
     "health.reset_cause": "cause of the last start (codes below)",
@@ -58,6 +70,8 @@ FIELD_MEANING = {
     "health.downlink_rssi": "signal strength of the last downlink heard",
     "health.downlink_snr": "signal-to-noise ratio of the last downlink heard",
     "health.radio_errors": "failed radio operations since the last start",
+    "health.drift": "how much the node's clock runs fast, as far as known",
+    "health.airtime": "sent since the last health frame",
 }
 SETTING_MEANING = {
     "interval_s": "time between samples",
@@ -68,6 +82,15 @@ SETTING_MEANING = {
     "resend_from": "send the records from this one on again, as far as they are still held",
     "rejoin": "1: join the network again",
     "restart": "1: restart the node",
+    "sensors_off": "sensors that are not read: bit i is the i-th of the node's list",
+    "battery_low": "below this the node samples and sends four times as seldom; 0: never",
+    "battery_floor": "below this the node does not send; 0: never",
+    "events_per_h": "most uplinks at once for events in an hour",
+    "trough_empty": "depth of water below which the trough counts as empty; 0: never",
+    "freezing": "water temperature below which it may freeze; -40 degC: never",
+    "leak_flow": "hours of flow without a pause that mean a leak; 0: never",
+    "leak_fall": "fall of the level at night that means a leak; 0: never",
+    "night_from": "hour of UTC at which the four hours of night begin in which nothing drinks",
 }
 INTRODUCTION = """# Payloads
 
@@ -139,6 +162,7 @@ def field_tables() -> str:
         parts.append(table("Bit|Field|Unit|Type|Divisor|Resolution|Range|Meaning", rows))
     parts.append("Codes of `fault`: " + ", ".join(f"{i} {text}" for i, text in enumerate(FAULTS)) + ".\n")
     parts.append("Codes of `reset_cause`: " + ", ".join(f"{i} {text}" for i, text in enumerate(RESET_CAUSES)) + ".\n")
+    parts.append("Bits of `events`: " + ", ".join(f"{i} {text}" for i, text in enumerate(EVENTS)) + ".\n")
     return "\n".join(parts)
 
 

@@ -40,6 +40,7 @@ _NODE = (
     ("air_temperature", "i16", 100, "degC"),
     ("fault", "u8", 1, "code"),
     ("solar", "u8", 10, "V"),
+    ("events", "u8", 1, "bits"),
 )
 _HEALTH = (
     ("firmware", "u32", 1, ""),
@@ -54,6 +55,8 @@ _HEALTH = (
     ("downlink_rssi", "i16", 1, "dBm"),
     ("downlink_snr", "i8", 4, "dB"),
     ("radio_errors", "u16", 1, ""),
+    ("drift", "i16", 10, "ppm"),
+    ("airtime", "u16", 1, "s"),
 )
 
 # A group's place is its bit in the group mask, a field's place its bit in the field mask.

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -26,13 +27,14 @@ CASES = [(path.stem, name) for path in sorted((HERE / "node").glob("*.py")) for 
 def results(script: str) -> dict[str, str | None]:
     """All tests of one file in one process."""
     path = ":".join(str(HERE / part) for part in ("node_fakes", "node", "..")) + ":.frozen"
-    done = subprocess.run(
-        [MICROPYTHON, "-X", f"heapsize={HEAP}", str(HERE / "node_fakes" / "runner.py"), script],
-        env={"MICROPYPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [MICROPYTHON, "-X", f"heapsize={HEAP}", str(HERE / "node_fakes" / "runner.py"), script],
+            env={"MICROPYPATH": path, "SUAT_TEST_FOLDER": f"{folder}/suat"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
     found = [json.loads(line[1:]) for line in done.stdout.splitlines() if line.startswith("\x01")]
     out = {row["name"]: row["error"] for row in found}
     out["output"] = done.stdout[-2000:] + done.stderr[-2000:]

@@ -117,8 +117,12 @@ class Backlog:
             self._room = _SEGMENT
         self._room -= 1
 
+    def drop_oldest(self) -> None:
+        """Give up the oldest segment, counted."""
+        if self._segments:
+            self._drop()
+
     def _drop(self) -> None:
-        """Give up the oldest segment."""
         os.remove(self._path(self._segments.pop(0)))
         before = len(self.held)
         self._keep_from(self._segments[0])

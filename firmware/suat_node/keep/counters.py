@@ -50,6 +50,22 @@ _NAMES = (
     "health_at",  # node clock of the last health sample
     "lost",  # samples dropped from a full ring or for want of flash
     "radio_errors",
+    "rejoin_at",  # node clock of the next attempt to join anew while the network is silent
+    "air_ms",  # sent since the last health sample
+    "extra_ms",  # air time of extra frames in the hour that began at ...
+    "extra_since",
+    "drift",  # of the node's clock, 0.1 ppm, modulo 2^32
+    "drift_from",  # node clock and ...
+    "drift_offset",  # ... UTC offset where the measurement of the drift began
+    "battery_mv",  # last reading
+    "battery_state",  # power.py
+    "events",  # bits of suat_wire.document.EVENTS
+    "event_hour",  # node clock where the hour of the cap began
+    "event_count",
+    "flow_since",  # node clock since when the water has run without a pause, 0: it stands
+    "flow_last",  # volume at the last sample, L
+    "night_mm",  # depth at the first sample of the night, 0: none
+    "night_at",
     "interval_s",  # settings changed by downlink, 0: as configured
     "ack_after",
     "health_h",
@@ -64,6 +80,15 @@ _FORGOTTEN = (
     "join_since",
     "quiet_until",
     "health_at",
+    "rejoin_at",
+    "extra_ms",
+    "extra_since",
+    "drift_from",
+    "event_hour",
+    "event_count",
+    "flow_since",
+    "night_mm",
+    "night_at",
 )
 
 
@@ -77,6 +102,8 @@ class Counters:
     if TYPE_CHECKING:  # one name a line of the table above
         identity = boots = started = dev_nonce = join_nonce = fcnt_up = fcnt_top = fcnt_down = record = record_top = 0
         oldest = known = logger_next = pulses = pulse_last = utc_offset = sync_boot = sync_offset = synced_at = 0
+        rejoin_at = air_ms = extra_ms = extra_since = drift = drift_from = drift_offset = battery_mv = 0
+        battery_state = events = event_hour = event_count = flow_since = flow_last = night_mm = night_at = 0
         next_sense = next_join = join_tries = join_since = quiet_until = health_at = lost = radio_errors = 0
         interval_s = ack_after = health_h = 0
 

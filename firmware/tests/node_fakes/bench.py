@@ -1,6 +1,7 @@
 """A node on the small bench: fake hardware, small network, folder on flash."""
 
 import binascii
+import os
 import sys
 import time
 
@@ -9,7 +10,7 @@ import machine
 import network
 from suat_node import config, power
 
-FOLDER = "/tmp/suat-node-test"
+FOLDER = os.getenv("SUAT_TEST_FOLDER") or "/tmp/suat-node-test"
 
 
 def settings(board="pico_waveshare", otaa=False, **more):

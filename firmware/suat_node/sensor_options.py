@@ -1,0 +1,71 @@
+"""THE table of sensor kinds: where each may be, and its options with what they allow and their defaults."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+NEEDED = object()  # marks an option that has no default
+
+_PROBES = ("probe1", "probe2", "probe3", "probe4")
+_PIN = (0, 48)
+_UART = {
+    "uart": ((0, 2), NEEDED),
+    "tx": (_PIN, NEEDED),
+    "rx": (_PIN, NEEDED),
+    "baud": ((1200, 115200), 9600),
+}
+COMMON = {
+    "power": (_PIN, None),
+    "power_level": ((0, 1), 1),
+    "warm_ms": ((0, 5000), 20),
+}
+
+# kind -> (where it may be, {option: (allowed, default)})
+# allowed: (low, high) for whole numbers, float, list, or the names to choose from
+OPTIONS: "dict[str, tuple[tuple[str, ...], dict[str, tuple[Any, Any]]]]" = {
+    "capacitive": (_PROBES, {"adc": (_PIN, NEEDED), "samples": ((1, 63), 9)}),
+    "rs485_soil": (
+        _PROBES,
+        {
+            "address": ((1, 247), 1),
+            "de": (_PIN, None),  # driver enable of the transceiver; None where it switches itself
+            "function": ((3, 4), 3),
+            # [field, register, units per digit]: the map of the common "soil moisture temperature EC" transmitters
+            "registers": (list, [["vwc", 0, 0.001], ["temperature", 1, 0.1], ["ec", 2, 0.001]]),
+            "timeout_ms": ((50, 2000), 300),
+        },
+    ),
+    "ds18b20": (_PROBES + ("water", "node"), {"pin": (_PIN, NEEDED)}),
+    "ultrasonic": (
+        ("water",),
+        {"samples": ((1, 15), 5), "blind_mm": ((0, 1000), 250), "far_mm": ((500, 10000), 4500)},
+    ),
+    "pressure": (
+        ("water",),
+        {
+            "adc": (_PIN, NEEDED),
+            "shunt_ohm": (float, 100.0),
+            "full_m": (float, 5.0),  # depth at 20 mA
+            "samples": ((1, 63), 9),
+        },
+    ),
+    "flow": (
+        ("water",),
+        {
+            "source": (("pin", "pcf8583"), "pin"),
+            "pin": (_PIN, None),
+            "debounce_ms": ((0, 1000), 5),
+            "i2c": ((0, 1), 0),
+            "sda": (_PIN, None),
+            "scl": (_PIN, None),
+            "pulses_per_l": (float, 1.0),
+        },
+    ),
+    "battery": (("node",), {"samples": ((1, 63), 9)}),
+    "logger": (("node",), {"rows": ((1, 64), 16), "timeout_ms": ((50, 5000), 500)}),
+}
+for _kind in ("rs485_soil", "ultrasonic", "logger"):
+    OPTIONS[_kind][1].update(_UART)
+
+# what a register of "rs485_soil" may mean
+REGISTER_FIELDS = ("vwc", "permittivity", "temperature", "ec")
