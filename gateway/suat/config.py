@@ -5,22 +5,28 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from suat.config_faults import fault_lines
 from suat.errors import UsageError
+from suat.ingest.base import tables
+from suat.tables import Bound, Identifier, Names, Table, did_you_mean
+
+if TYPE_CHECKING:
+    IngestTable = Any
+else:
+    IngestTable = tables()
 
 Region = Literal["IN865", "EU433", "EU868", "RU864"]
 PaddockKind = Literal["spring_autumn", "summer", "winter", "near_village", "alfalfa"]
 Texture = Literal["sand", "loamy_sand", "sandy_loam", "loam", "silt_loam", "clay_loam", "silty_clay_loam", "clay"]
 Species = Literal["cattle", "cow_with_calf", "dry_cow", "lactating_cow", "horse", "sheep", "goat", "camel"]
-Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 
 
 class ConfigError(UsageError):
@@ -29,42 +35,6 @@ class ConfigError(UsageError):
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
-
-
-class Table(BaseModel):
-    """A table of the file: an unknown key is a fault, never ignored."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Names(Table):
-    """A name in the languages of the board page."""
-
-    en: Annotated[str, Field(min_length=1, max_length=60)]
-    ru: Annotated[str, Field(min_length=1, max_length=60)] | None = None
-    kk: Annotated[str, Field(min_length=1, max_length=60)] | None = None
-
-    def in_language(self, language: str) -> str:
-        """The name in `language`, English where it is missing."""
-        return {"ru": self.ru, "kk": self.kk}.get(language) or self.en
-
-
-def host_port(address: str) -> tuple[str, int]:
-    """Split "127.0.0.1:1700" or "[::1]:1700"; ValueError when it is not of that form."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isdigit() or not 0 <= int(port) <= 65535:
-        raise ValueError(f'"{address}" is not HOST:PORT, such as 127.0.0.1:1700')
-    return host.strip("[]"), int(port)
-
-
-class Bound(Table):
-    bind: str
-
-    @field_validator("bind")
-    @classmethod
-    def _is_address(cls, bind: str) -> str:
-        host_port(bind)
-        return bind
 
 
 class StationTable(Table):
@@ -85,14 +55,6 @@ class StationTable(Table):
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)
-
-
-class SemtechUdpTable(Bound):
-    kind: Literal["semtech_udp"]
-    bind: str = "127.0.0.1:1700"
-
-
-IngestTable = SemtechUdpTable
 
 
 class BucketsTable(Table):
@@ -205,13 +167,13 @@ class Config(Table):
     """The whole file."""
 
     station: StationTable
-    ingest: list[IngestTable] = []
+    ingest: list[IngestTable] = Field(default_factory=list)
     influx: InfluxTable | None = None
     board: BoardTable = BoardTable()
     rules: RulesTable = RulesTable()
-    paddock: list[PaddockTable] = []
-    water_point: list[WaterPointTable] = []
-    herd: list[HerdTable] = []
+    paddock: list[PaddockTable] = Field(default_factory=list)
+    water_point: list[WaterPointTable] = Field(default_factory=list)
+    herd: list[HerdTable] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Config:
@@ -272,12 +234,6 @@ def _dry_paddocks(config: Config) -> list[str]:
     ]
 
 
-def did_you_mean(word: str, known: list[str]) -> str:
-    """' (did you mean "..."?)', or nothing when no known word is close."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f' (did you mean "{close[0]}"?)' if close else ""
-
-
 def load(path: Path) -> Config:
     """Read and check a configuration file; ConfigError with all its faults when it can't be used."""
     try:
@@ -307,64 +263,5 @@ def parse(content: dict[str, Any], origin: str = "configuration") -> Config:
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        lines = [line for fault in error.errors() for line in _lines(fault, content)]
+        lines = [line for fault in error.errors() for line in fault_lines(fault, content, Config)]
         raise ConfigError([f"{origin}: {line}" for line in dict.fromkeys(lines)]) from None
-
-
-def _lines(fault: Any, content: dict[str, Any]) -> list[str]:
-    """One pydantic fault as lines for people."""
-    location = tuple(part for part in fault["loc"] if not _is_branch(part, fault["loc"]))
-    where = _where(location, content)
-    kind = fault["type"]
-    if kind == "extra_forbidden":
-        known = _known_keys(location[:-1])
-        return [f"{where}: unknown key{did_you_mean(str(location[-1]), known)}; known are {', '.join(known)}"]
-    if kind == "missing":
-        return [f"{where}: missing; add it"]
-    if kind == "value_error":
-        prefix = f"{where}: " if where else ""
-        return [prefix + line for line in str(fault["ctx"]["error"]).split("\n")]
-    if kind == "literal_error":
-        expected = fault["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
-        hint = did_you_mean(str(fault["input"]), expected.split(", "))
-        return [f'{where}: "{fault["input"]}" is not one of {expected}{hint}']
-    return [f"{where}: {fault['msg'][0].lower()}{fault['msg'][1:]} (found {fault['input']!r})"]
-
-
-def _is_branch(part: Any, location: tuple[Any, ...]) -> bool:
-    """Pydantic names the branch of a union in the location: noise for a reader."""
-    return (
-        isinstance(part, str)
-        and (part.startswith(("constrained-", "dict[", "function-")) or part == "float")
-        and (location.index(part) > 0)
-    )
-
-
-def _where(location: tuple[Any, ...], content: dict[str, Any]) -> str:
-    """`paddock "jailau-1".area_ha` rather than `paddock.0.area_ha`."""
-    words: list[str] = []
-    here: Any = content
-    for part in location:
-        if isinstance(part, int):
-            here = here[part] if isinstance(here, list) and part < len(here) else None
-            label = here.get("id") or here.get("kind") if isinstance(here, dict) else None
-            words[-1] += f' "{label}"' if isinstance(label, str) else f" no. {part + 1}"
-        else:
-            here = here.get(part) if isinstance(here, dict) else None
-            words.append(part)
-    return ".".join(words)
-
-
-def _known_keys(location: tuple[Any, ...]) -> list[str]:
-    """The keys of the table at `location`."""
-    model: Any = Config
-    for part in location:
-        if isinstance(part, str):
-            model = _table_of(model.model_fields[part].annotation)
-    return list(model.model_fields)
-
-
-def _table_of(annotation: Any) -> Any:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(table for argument in get_args(annotation) if (table := _table_of(argument)) is not None)

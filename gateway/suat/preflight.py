@@ -8,7 +8,8 @@ import tempfile
 from pathlib import Path
 
 from suat import running
-from suat.config import Config, host_port
+from suat.config import Config
+from suat.tables import host_port
 
 
 def faults(config: Config) -> list[str]:

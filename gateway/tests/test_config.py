@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from suat.config import ConfigError, did_you_mean, load, parse
+from suat.config import ConfigError, load, parse
+from suat.tables import did_you_mean
 
 GOOD = """
 [station]

@@ -17,8 +17,8 @@ from typing import Any
 
 import tomli_w
 from suat.clock import VirtualScheduler
-from suat.config import Config, SemtechUdpTable, load
-from suat.ingest.semtech_udp import SemtechUdp
+from suat.config import Config, load
+from suat.ingest.semtech_udp import SemtechUdp, SemtechUdpTable
 from suat.network import provision
 from suat.network.keys import RootKeys
 from suat.pasture.status import station_status

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from suat.commands.options import DEFAULT_CONFIG, ConfigOption, instant_us, iso_utc
-from suat.config import did_you_mean, load
+from suat.config import load
 from suat.errors import UsageError
+from suat.tables import did_you_mean
 
 
 def move(

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, instant_us, iso_utc
-from suat.config import did_you_mean, load
+from suat.config import load
 from suat.errors import UsageError
 from suat.records import DeviceRecord, flag_names
+from suat.tables import did_you_mean
 
 
 def readings(

@@ -1,7 +1,8 @@
 """What a source of frames is, and how the station finds one.
 
-Adding a source is one file, `suat/ingest/KIND.py`, whose factory carries `@source("KIND")`: the table `[[ingest]]`
-with that kind in the configuration then opens it.
+Adding a source is one file, `suat/ingest/KIND.py`, with the table of its options and a factory that carries
+`@source("KIND", TABLE)`: a table `[[ingest]]` with that kind in the configuration then opens it. The file is loaded
+with every configuration, so what is slow to import is imported where it is used.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import importlib
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol, Union
+
+from pydantic import Field
 
 from suat.clock import Scheduler
-from suat.config import did_you_mean
 from suat.errors import UsageError
 from suat.records import Downlink, SendResult, Uplink
+from suat.tables import Table, did_you_mean
 
 # Each frame that comes in is counted as `received` and then as exactly one of the others.
 COUNTERS = ("received", "accepted", "duplicate", "bad_mic", "unknown_device", "old_counter", "malformed")
@@ -65,13 +68,15 @@ class Ingress:
 
 Factory = Callable[[Any, Ingress], Source]
 _factories: dict[str, Factory] = {}
+_tables: dict[str, type[Table]] = {}
 
 
-def source(kind: str) -> Callable[[Factory], Factory]:
-    """Register the factory of a kind of source: `factory(table of the configuration, ingress)`."""
+def source(kind: str, table: type[Table]) -> Callable[[Factory], Factory]:
+    """Register a kind of source: its `table` in the configuration, and `factory(that table, ingress)`."""
 
     def register(factory: Factory) -> Factory:
         _factories[kind] = factory
+        _tables[kind] = table
         return factory
 
     return register
@@ -81,6 +86,14 @@ def kinds() -> list[str]:
     """The kinds of sources there are: the files of this folder."""
     package = importlib.import_module("suat.ingest")
     return sorted(found.name for found in pkgutil.iter_modules(package.__path__) if found.name != "base")
+
+
+def tables() -> Any:
+    """The type of an entry of `[[ingest]]`: the table of any kind, told by its `kind`."""
+    for kind in kinds():
+        importlib.import_module(f"suat.ingest.{kind}")
+    found = tuple(_tables[kind] for kind in kinds())
+    return Annotated[Union[found], Field(discriminator="kind")] if len(found) > 1 else found[0]  # noqa: UP007
 
 
 def open_source(table: Any, ingress: Ingress) -> Source:

@@ -21,14 +21,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import nan
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
-from suat.config import SemtechUdpTable, host_port
 from suat.errors import SuatError
 from suat.ingest.base import Ingress, source
 from suat.records import Downlink, SendResult, Uplink
+from suat.tables import Bound, host_port
+
+
+class SemtechUdpTable(Bound):
+    kind: Literal["semtech_udp"]
+    bind: str = "127.0.0.1:1700"
+
 
 Address = Any  # what the socket gives: (host, port), with more for IPv6
 
@@ -335,6 +341,6 @@ async def serve_udp(protocol: SemtechUdp, bind: str) -> UdpEndpoint:
     return UdpEndpoint(protocol, sock, loop)
 
 
-@source("semtech_udp")
+@source("semtech_udp", SemtechUdpTable)
 def _open(table: SemtechUdpTable, ingress: Ingress) -> SemtechUdp:
     return SemtechUdp(ingress, bind=table.bind, name=f"semtech_udp {table.bind}")

@@ -11,11 +11,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from suat.config import did_you_mean
 from suat.errors import UsageError
 from suat.network.keys import RootKeys
 from suat.records import DeviceRecord, Probe, SessionUpdate
 from suat.store.journal import Journal
+from suat.tables import did_you_mean
 
 KINDS = ("soil", "water")
 MAX_PROBES = 4

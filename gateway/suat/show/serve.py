@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 
 import uvicorn
 
-from suat.config import Config, host_port
+from suat.config import Config
 from suat.errors import SuatError
 from suat.pasture.probes import Readings
 from suat.show.app import create_app
+from suat.tables import host_port
 
 MAX_CONNECTIONS = 32
 IDLE_S = 5

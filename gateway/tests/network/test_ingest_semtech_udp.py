@@ -14,11 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from suat.clock import LoopScheduler, VirtualScheduler
-from suat.config import SemtechUdpTable
 from suat.errors import SuatError, UsageError
 from suat.ingest import base
 from suat.ingest.base import Ingress, open_source, take_counters
-from suat.ingest.semtech_udp import MAX_GATEWAYS, SemtechUdp, serve_udp
+from suat.ingest.semtech_udp import MAX_GATEWAYS, SemtechUdp, SemtechUdpTable, serve_udp
 from suat.records import Downlink, SendResult, Uplink
 
 START_US = 1_780_000_000_000_000  # 2026-05-28T20:26:40Z
