@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 FCNT_CHUNK = 32
 RECORD_CHUNK = 16
 NONE = 0xFFFFFFFF
+EVENTS_TOLD = 0x100  # in `events`: the network was told of one, and is yet to hear that none is left
+_REPORTS = 0xC0  # of `events`: what happens once, with no state behind it
 
 _MAGIC = b"SUAT1"
 _HEAD = "<5sIH"  # magic, generation, length of what follows
@@ -59,11 +61,12 @@ _NAMES = (
     "drift_offset",  # ... UTC offset where the measurement of the drift began
     "battery_mv",  # last reading
     "battery_state",  # power.py
-    "events",  # bits of suat_wire.document.EVENTS
+    "events",  # bits of suat_wire.document.EVENTS; above them what events.py remembers
     "event_hour",  # node clock where the hour of the cap began
     "event_count",
     "flow_since",  # node clock since when the water has run without a pause, 0: it stands
-    "flow_last",  # volume at the last sample, L
+    "flow_last",  # volume when the meter was last judged, L, and ...
+    "flow_at",  # ... when, 0: never
     "night_mm",  # depth at the first sample of the night, 0: none
     "night_at",
     "interval_s",  # settings changed by downlink, 0: as configured
@@ -87,6 +90,7 @@ _FORGOTTEN = (
     "event_hour",
     "event_count",
     "flow_since",
+    "flow_at",
     "night_mm",
     "night_at",
 )
@@ -103,7 +107,7 @@ class Counters:
         identity = boots = started = dev_nonce = join_nonce = fcnt_up = fcnt_top = fcnt_down = record = record_top = 0
         oldest = known = logger_next = pulses = pulse_last = utc_offset = sync_boot = sync_offset = synced_at = 0
         rejoin_at = air_ms = extra_ms = extra_since = drift = drift_from = drift_offset = battery_mv = 0
-        battery_state = events = event_hour = event_count = flow_since = flow_last = night_mm = night_at = 0
+        battery_state = events = event_hour = event_count = flow_since = flow_last = flow_at = night_mm = night_at = 0
         next_sense = next_join = join_tries = join_since = quiet_until = health_at = lost = radio_errors = 0
         interval_s = ack_after = health_h = 0
 
@@ -169,6 +173,7 @@ class Counters:
         self.record = self.record_top
         self.waiting = []
         self.named = []
+        self.events = self.events & _REPORTS | EVENTS_TOLD  # the first sample says how it is now
         for name in _FORGOTTEN:
             setattr(self, name, 0)
 
