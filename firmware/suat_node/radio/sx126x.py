@@ -104,12 +104,12 @@ class Sx126x:
             mosi=machine.Pin(board.MOSI),
             miso=machine.Pin(board.MISO),
         )
-        self.nss = _output(board.NSS, 1)
-        self.reset = _output(board.RESET, 1)
+        self.nss = power.output(board.NSS, 1)
+        self.reset = power.output(board.RESET, 1)
         self.busy = machine.Pin(board.BUSY, machine.Pin.IN)
         self.dio1 = machine.Pin(board.DIO1, machine.Pin.IN)
-        self.rx_switch = None if board.RX_SWITCH is None else _output(board.RX_SWITCH, 0)
-        self.tx_switch = None if board.TX_SWITCH is None else _output(board.TX_SWITCH, 0)
+        self.rx_switch = None if board.RX_SWITCH is None else power.output(board.RX_SWITCH, 0)
+        self.tx_switch = None if board.TX_SWITCH is None else power.output(board.TX_SWITCH, 0)
         self.asleep = False
         self.ready = False
         self._image = (0, 0)
@@ -153,11 +153,7 @@ class Sx126x:
     def begin(self, frequency_hz: int) -> None:
         """Reset and set up everything that does not change from frame to frame. RadioError names what failed."""
         board = self.board
-        self.reset.value(0)
-        time.sleep_ms(1)  # at least 100 us (8.1)
-        self.reset.value(1)
-        time.sleep_ms(5)
-        self.asleep = False
+        self._restart()
         self._write(bytes((_SET_STANDBY, 0)))
         if board.TCXO_CV:
             ticks = board.TCXO_US * 64 // 1000
@@ -178,6 +174,13 @@ class Sx126x:
         if errors:
             raise RadioError("device errors 0x%03x" % errors)
         self.ready = True
+
+    def _restart(self) -> None:
+        self.reset.value(0)
+        time.sleep_ms(1)  # at least 100 us (8.1)
+        self.reset.value(1)
+        time.sleep_ms(5)
+        self.asleep = False
 
     def _errors(self) -> int:
         out = self._read(bytes((_GET_ERRORS, 0)), 2)
@@ -208,11 +211,19 @@ class Sx126x:
         self._write(bytes((_SET_STANDBY, 0)))
 
     def sleep(self, retain: bool) -> None:
-        """13.1.1: 600 nA with the configuration kept, 160 nA without (then `wake` sets it up anew)."""
-        if not self.ready or self.asleep:
+        """13.1.1: 600 nA with the configuration kept, 160 nA without (then `wake` sets it up anew).
+
+        A chip that was not set up, or failed, stands in STDBY_RC at 0.6 mA (table 3-5): it sleeps after a reset.
+        """
+        if self.asleep:
             return
+        if not self.ready:
+            self._restart()
+            if self.busy.value():  # hangs: the next use says so
+                return
         self._switch(0, 0)
         self._write(bytes((_SET_STANDBY, 0)))
+        retain = retain and self.ready
         self._write(bytes((_SET_SLEEP, 4 if retain else 0)))
         time.sleep_us(500)  # 13.1.1: no command during the first 500 us
         self.asleep = True
@@ -310,14 +321,6 @@ class Sx126x:
         status = self._read(bytes((_GET_PACKET_STATUS, 0)), 3)
         snr = status[1] - 256 if status[1] > 127 else status[1]
         return Packet(bytes(phy), -status[0] // 2, snr // 4)
-
-
-def _output(pin: int, value: int) -> "machine.Pin":
-    """An output; on ESP32 this also lets go of what was held through deep sleep."""
-    try:
-        return machine.Pin(pin, machine.Pin.OUT, value=value, hold=False)  # type: ignore[call-arg,unused-ignore]
-    except TypeError:  # ports without hold
-        return machine.Pin(pin, machine.Pin.OUT, value=value)
 
 
 def _pa(dbm: int) -> "tuple[int, int, int]":

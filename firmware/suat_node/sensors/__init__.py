@@ -70,7 +70,7 @@ def powered(sensor: "Options", board: "Board", read: "Callable[[Options, Board],
     pin = sensor["power"]
     if pin is None:
         return read(sensor, board)
-    switch = machine.Pin(pin, machine.Pin.OUT, value=sensor["power_level"])
+    switch = power.output(pin, sensor["power_level"])
     try:
         power.wait_ms(sensor["warm_ms"])
         return read(sensor, board)
@@ -81,7 +81,7 @@ def powered(sensor: "Options", board: "Board", read: "Callable[[Options, Board],
 def switch_vext(board: "Board", on: bool) -> None:
     """The supply that some boards switch for everything outside."""
     if board.VEXT is not None:
-        machine.Pin(board.VEXT, machine.Pin.OUT, value=board.VEXT_LEVEL if on else 1 - board.VEXT_LEVEL)
+        power.output(board.VEXT, board.VEXT_LEVEL if on else 1 - board.VEXT_LEVEL)
 
 
 def uart(sensor: "Options", timeout_ms: int, parity: "int | None" = None) -> "machine.UART":

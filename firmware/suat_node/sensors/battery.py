@@ -3,8 +3,6 @@
 Hardware API: machine.ADC read_u16 (RP2040) or read_uv (ESP32); machine.Pin where the divider is switched.
 """
 
-import machine
-
 from suat_node import power
 from suat_node.sensors import adc, volts
 
@@ -17,7 +15,7 @@ def read(sensor: "Options", board: "Board") -> "dict[str, int | float]":
     """{"battery": V}."""
     if board.BATTERY_ENABLE is None:
         return {"battery": _volts(sensor, board)}
-    switch = machine.Pin(board.BATTERY_ENABLE, machine.Pin.OUT, value=board.BATTERY_LEVEL)
+    switch = power.output(board.BATTERY_ENABLE, board.BATTERY_LEVEL)
     try:
         power.wait_ms(10)  # the divider's resistance charges the ADC's input
         return {"battery": _volts(sensor, board)}

@@ -14,6 +14,9 @@ cause = PWRON_RESET
 rtc = b""
 i2c = {}  # register -> byte
 handlers = {}
+triggers = {}
+held = {}  # pin -> level that an ESP32 keeps in deep sleep
+touch_at_us = {}  # pin -> when its interrupt comes
 
 
 class Reset(BaseException):
@@ -33,7 +36,12 @@ def reset():
 
 
 def lightsleep(ms):
-    time.advance(ms * 1000)
+    end = time.now_us + ms * 1000
+    for pin in list(touch_at_us):
+        if handlers.get(pin) and time.now_us < touch_at_us[pin] <= end:
+            end = touch_at_us.pop(pin)
+            handlers[pin](Pin(pin))
+    time.advance(end - time.now_us)
 
 
 def deepsleep(ms):
@@ -52,12 +60,16 @@ class WDT:
 
 
 class Pin:
-    IN, OUT, PULL_UP, IRQ_FALLING = 1, 3, 2, 2
+    IN, OUT, PULL_UP, IRQ_RISING, IRQ_FALLING = 1, 3, 2, 1, 2
 
     def __init__(self, number, mode=-1, pull=-1, value=None, hold=None):
         if hold is not None and wiring is not None and wiring.CHIP == "rp2040":
             raise TypeError("extra keyword arguments given")
         self.number = number
+        if hold:
+            held[number] = levels.get(number)
+        elif hold is False:
+            held.pop(number, None)
         if value is not None:
             self.value(value)
 
@@ -80,8 +92,10 @@ class Pin:
             elif self.number == wiring.RESET:
                 chip.reset(level)
 
-    def irq(self, handler, trigger):
+    def irq(self, handler=None, trigger=3):
         handlers[self.number] = handler
+        if handler:
+            triggers[self.number] = trigger
 
 
 class SPI:
