@@ -64,10 +64,13 @@ class Pipeline:
         keys: RootKeys,
         send: Callable[[Downlink], bool],
         pace: Pace,
+        send_payload: Callable[[str, str, int, bytes], bool],
     ) -> None:
         self.scheduler = scheduler
         self.pace = pace
-        self.server = NetworkServer(scheduler, config.station.region, reader, keys, self.keep, send)
+        self.server = NetworkServer(
+            scheduler, config.station.region, reader, keys, self.keep, send, send_payload=send_payload
+        )
         self.windows = Windows(journal, reader, config.station.zone)
         self.cleaner = Cleaner(journal, reader, {}, self.windows.touch)
         self.decider = Decider(config, journal, reader)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 from typing import Any
@@ -67,6 +68,34 @@ class Uplink:
 
 
 @dataclass(frozen=True, slots=True)
+class Relayed:
+    """A payload of one of our nodes, opened by another network server (ChirpStack)."""
+
+    source: str
+    dev_eui: str  # 16 hex digits, lower case
+    received_us: int
+    fport: int
+    payload: bytes
+    fcnt: int
+    rssi: float | None = None  # [dBm]
+    snr: float | None = None  # [dB]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Readings of a device that does not speak our payload: a wired transmitter, or a vendor's node."""
+
+    source: str
+    dev_eui: str  # 16 hex digits, lower case: what it is registered by
+    received_us: int
+    taken_us: int
+    readings: Mapping[tuple[str, str], float]  # by (group, field) of suat_wire.fields
+    fcnt: int = 0
+    rssi: float | None = None
+    snr: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Downlink:
     """A frame to be sent by one gateway at one instant of its own counter."""
 
@@ -118,7 +147,7 @@ class Admitted:
     """A genuine frame: what is to be kept, and what its sender waits for."""
 
     registration: int
-    session: SessionUpdate
+    session: SessionUpdate | None  # None where another server keeps the session, or there is none
     received_us: int
     fcnt: int
     rssi: float | None

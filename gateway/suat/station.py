@@ -37,10 +37,23 @@ class Station:
         self.reader = self.journal.reader()
         self.sources: dict[str, Source] = {}
         self.pipeline = Pipeline(
-            scheduler, config, self.journal, self.reader, RootKeys(config.station.data_dir), self._send, pace
+            scheduler,
+            config,
+            self.journal,
+            self.reader,
+            RootKeys(config.station.data_dir),
+            self._send,
+            pace,
+            self._send_payload,
         )
+        server = self.pipeline.server
         self.ingress = Ingress(
-            scheduler, self.pipeline.receive, self.pipeline.downlink_result, self.pipeline.server.counters
+            scheduler,
+            self.pipeline.receive,
+            self.pipeline.downlink_result,
+            server.counters,
+            server.direct.relayed,
+            server.direct.measured,
         )
 
     def open(self, table: Any) -> Source:
@@ -52,6 +65,10 @@ class Station:
     def _send(self, downlink: Downlink) -> bool:
         source = self.sources.get(downlink.source)
         return source is not None and source.send_downlink(downlink)
+
+    def _send_payload(self, source: str, dev_eui: str, fport: int, payload: bytes) -> bool:
+        found = self.sources.get(source)
+        return found is not None and found.send_payload(dev_eui, fport, payload)
 
     def close(self) -> None:
         """Close the journal; the pipeline must have stopped."""

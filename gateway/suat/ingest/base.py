@@ -17,7 +17,7 @@ from pydantic import Field
 
 from suat.clock import Scheduler
 from suat.errors import UsageError
-from suat.records import Downlink, SendResult, Uplink
+from suat.records import Downlink, Measured, Relayed, SendResult, Uplink
 from suat.tables import Table, did_you_mean
 
 # Each frame that comes in is counted as `received` and then as exactly one of the others.
@@ -51,6 +51,13 @@ class Source(Protocol):
     def send_downlink(self, downlink: Downlink) -> bool:
         """Hand a downlink to its gateway; False when there is no way to it. The gateway's verdict comes later."""
 
+    def send_payload(self, dev_eui: str, fport: int, payload: bytes) -> bool:
+        """Hand a payload to a node whose session another server keeps; False when there is no way to it."""
+
+
+def _nowhere(_what: Relayed | Measured) -> None:
+    """For a station that only takes frames."""
+
 
 def _no_verdict(_downlink: Downlink, _result: SendResult) -> None:
     """For a station that only listens."""
@@ -64,6 +71,8 @@ class Ingress:
     on_uplink: Callable[[Uplink], None]
     on_downlink_result: Callable[[Downlink, SendResult], None] = _no_verdict
     counters: dict[str, int] = field(default_factory=new_counters)
+    on_relayed: Callable[[Relayed], None] = _nowhere
+    on_measured: Callable[[Measured], None] = _nowhere
 
 
 Factory = Callable[[Any, Ingress], Source]

@@ -180,6 +180,9 @@ class SemtechUdp:
         self.send(b"\x02%b\x03%b" % (token, _txpk(downlink)), gateway.pull_address)
         return True
 
+    def send_payload(self, dev_eui: str, fport: int, payload: bytes) -> bool:
+        return False  # a concentrator keeps no sessions
+
     def _verdict(self, data: bytes) -> None:
         downlink = self._flying.get(data[1:3])
         if downlink is None or downlink.gateway != data[4:12].hex():

@@ -19,6 +19,7 @@ from suat_wire.payload import PORT_HEALTH, PORT_READINGS, PayloadError, split
 from suat.clock import Scheduler, Timer
 from suat.ingest.base import new_counters
 from suat.network.devices import Device, Devices, Session
+from suat.network.direct import sample_us
 from suat.network.downlink import Downlinks, Reply, best_first
 from suat.network.join import Joins
 from suat.records import Admitted, Row, SessionUpdate, Uplink
@@ -199,14 +200,8 @@ def _open(
         return None, (), frame.fopts, False
     if samples[0][0] > device.newest_record:
         device.newest_record = samples[0][0]
-    rows = tuple([Row(record, _sample_us(heard_us, age, record), body) for record, age, body in samples])
+    rows = tuple([Row(record, sample_us(heard_us, age, record), body) for record, age, body in samples])
     return ack_from, rows, frame.fopts, True
-
-
-def _sample_us(heard_us: int, age: int, record: int) -> int:
-    """When a sample was taken [UTC us]: whole milliseconds, and below them the record, so that two samples of one
-    instant stay two points in InfluxDB."""
-    return (heard_us - age * 1_000_000) // 1000 * 1000 + record % 1000
 
 
 def _admitted(

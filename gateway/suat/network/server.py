@@ -5,26 +5,34 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from suat_wire.control import PORT_ACK, encode_ack
 from suat_wire.region import REGIONS
 
 from suat.clock import Scheduler
 from suat.ingest.base import new_counters
 from suat.network.admit import Admission
 from suat.network.devices import Devices
+from suat.network.direct import Answer, Direct
 from suat.network.downlink import Downlinks
 from suat.network.join import Joins
 from suat.network.keys import RootKeys
-from suat.records import Admitted, Batch, Committed, Downlink, SendResult, Uplink
+from suat.records import Acknowledgement, Admitted, Batch, Committed, Downlink, SendResult, Uplink
 from suat.store.reader import Reader
 
 log = logging.getLogger(__name__)
+
+
+def _no_way(_source: str, _dev_eui: str, _fport: int, _payload: bytes) -> bool:
+    """For a station without other servers."""
+    return False
 
 
 class NetworkServer:
     """One site's network server. All calls are on the scheduler's thread.
 
     `on_admitted` gets each frame that is to be kept; `send` hands a downlink to the source named in it, False when
-    there is no way. The pipeline then calls `committed` or `failed` with the batch that carried the frames.
+    there is no way; `send_payload(source, DevEUI, FPort, payload)` does the same for a node behind another server. The
+    pipeline then calls `committed` or `failed` with the batch that carried the frames.
     """
 
     def __init__(
@@ -36,6 +44,7 @@ class NetworkServer:
         on_admitted: Callable[[Admitted], None],
         send: Callable[[Downlink], bool],
         *,
+        send_payload: Callable[[str, str, int, bytes], bool] = _no_way,
         counters: dict[str, int] | None = None,
         extra_channels_hz: tuple[int, ...] = (),
         adr: bool = False,
@@ -52,6 +61,8 @@ class NetworkServer:
             on_admitted,
             self.counters,
         )
+        self.direct = Direct(self.devices, reader, on_admitted, self.counters)
+        self._send_payload = send_payload
         self._reader = reader
         self._keys = keys
         self._version = -1
@@ -68,8 +79,17 @@ class NetworkServer:
     def committed(self, batch: Batch, committed: Committed) -> None:
         """The batch is on disk: send what its frames wait for."""
         for index, admitted in enumerate(batch.admitted):
-            if admitted.reply is not None:
-                self.downlinks.dispatch(admitted.reply, committed.acknowledgements.get(index))
+            acknowledgement = committed.acknowledgements.get(index)
+            if isinstance(admitted.reply, Answer):
+                if acknowledgement is not None:
+                    self._answer(admitted.reply, acknowledgement)
+            elif admitted.reply is not None:
+                self.downlinks.dispatch(admitted.reply, acknowledgement)
+
+    def _answer(self, answer: Answer, acknowledgement: Acknowledgement) -> None:
+        """Tell a node behind another server what is committed."""
+        payload = encode_ack(acknowledgement.cumulative, acknowledgement.bitmap)
+        self._send_payload(answer.source, answer.device.dev_eui, PORT_ACK, payload)
 
     def failed(self, batch: Batch) -> None:
         """The batch is not on disk and will not be: nothing is answered, and the sessions are written anew."""

@@ -68,7 +68,8 @@ class Journal:
     def commit(self, batch: Batch) -> Committed:
         """Write what was admitted; then say which samples were new, and what is held of the records asked about."""
         with self._transaction() as connection:
-            write_sessions(connection, [*(admitted.session for admitted in batch.admitted), *batch.sessions])
+            frames = [admitted.session for admitted in batch.admitted if admitted.session is not None]
+            write_sessions(connection, [*frames, *batch.sessions])
             first = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM sample").fetchone()[0]
             rows = list(_sample_rows(batch.admitted, first))
             connection.executemany(

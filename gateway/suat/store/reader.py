@@ -239,6 +239,14 @@ class Reader:
         )
         return LastSeen(*rows[0]) if rows else None
 
+    def has_sample(self, registration: int, since_us: int, until_us: int) -> bool:
+        """Whether a sample of that node was taken between two instants, both included."""
+        rows = self._ask(
+            "SELECT 1 FROM sample WHERE registration = ? AND time_us BETWEEN ? AND ? LIMIT 1",
+            (registration, since_us, until_us),
+        )
+        return bool(rows)
+
     def series(
         self, registration: int, group: str, channel: str, since_us: int = 0, until_us: int = _ALWAYS
     ) -> tuple[Array, Array, Array]:

@@ -1,0 +1,95 @@
+"""Admission of readings that come without a radio session of ours: measured by wire, or relayed by another server.
+
+A relayed payload of one of our nodes carries its own record numbers, like any other frame of that node. What a wired
+transmitter or a foreign node measured has none: it gets the next number of its registration, and what comes a second
+time with the same instant is the same sample. The source is trusted to be who it says; it counts `received` itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from suat_wire.payload import PayloadError, pack, split
+
+from suat.network.devices import Device, Devices
+from suat.records import Admitted, Measured, Relayed, Row
+from suat.store.reader import Reader
+
+
+class Answer:
+    """What a relayed node waits for once its samples are committed: the way back through its source."""
+
+    __slots__ = ("device", "source")
+
+    def __init__(self, device: Device, source: str) -> None:
+        self.device = device
+        self.source = source
+
+
+class Direct:
+    """The door beside `Admission`. `on_admitted` gets what is to be kept."""
+
+    def __init__(
+        self, devices: Devices, reader: Reader, on_admitted: Callable[[Admitted], None], counters: dict[str, int]
+    ) -> None:
+        self.counters = counters
+        self._devices = devices
+        self._reader = reader
+        self._on_admitted = on_admitted
+        self._newest: dict[int, int] = {}  # registration -> time of its newest measured sample [UTC us]
+
+    def relayed(self, frame: Relayed) -> None:
+        """A payload of one of our nodes that another network server received and opened."""
+        device = self._devices.by_eui.get(frame.dev_eui)
+        if device is None:
+            self.counters["unknown_device"] += 1
+            return
+        try:
+            ack_from, samples = split(frame.payload, frame.fport, device.newest_record)
+        except PayloadError:
+            self.counters["malformed"] += 1
+            return
+        device.newest_record = max(device.newest_record, samples[0][0])
+        rows = tuple([Row(record, sample_us(frame.received_us, age, record), body) for record, age, body in samples])
+        answer = Answer(device, frame.source)
+        self._accept(Admitted(
+            device.registration, None, frame.received_us, frame.fcnt, frame.rssi, frame.snr, rows, ack_from, answer
+        ))  # fmt: skip
+
+    def measured(self, sample: Measured) -> None:
+        """Readings of a device that numbers nothing."""
+        device = self._devices.by_eui.get(sample.dev_eui)
+        if device is None:
+            self.counters["unknown_device"] += 1
+            return
+        try:
+            body = pack(sample.readings)
+        except PayloadError:
+            self.counters["malformed"] += 1
+            return
+        registration = device.registration
+        newest = self._newest.get(registration)
+        if newest is None:
+            last = self._reader.last_seen(registration)
+            newest = -1 if last is None else last.time_us // 1000
+        taken_ms = sample.taken_us // 1000
+        if taken_ms <= newest and self._reader.has_sample(registration, taken_ms * 1000, taken_ms * 1000 + 999):
+            self.counters["duplicate"] += 1
+            return
+        self._newest[registration] = max(newest, taken_ms)
+        device.newest_record += 1
+        record = device.newest_record
+        row = Row(record, taken_ms * 1000 + record % 1000, body)
+        self._accept(
+            Admitted(registration, None, sample.received_us, sample.fcnt, sample.rssi, sample.snr, (row,), None)
+        )
+
+    def _accept(self, admitted: Admitted) -> None:
+        self.counters["accepted"] += 1
+        self._on_admitted(admitted)
+
+
+def sample_us(heard_us: int, age: int, record: int) -> int:
+    """When a sample was taken [UTC us]: whole milliseconds, and below them the record, so that two samples of one
+    instant stay two points in InfluxDB."""
+    return (heard_us - age * 1_000_000) // 1000 * 1000 + record % 1000

@@ -1,0 +1,96 @@
+"""Readings without a radio session of ours: each is kept once, under the node's own or the next number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from suat.clock import VirtualScheduler
+from suat.network import provision
+from suat.network.keys import RootKeys
+from suat.network.server import NetworkServer
+from suat.records import Admitted, Batch, Measured, Relayed
+from suat.store.journal import Journal
+from suat_wire import payload
+
+EUI = "a840410000000001"
+START_US = 1_780_000_000_000_000
+READINGS = {("water", "depth"): 1.25}
+
+
+class Site:
+    """A network server whose admitted frames are committed at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.journal = Journal(folder / "journal.db")
+        keys = RootKeys(folder)
+        device = provision.new_device(
+            name="tank",
+            kind="water",
+            dev_eui=EUI,
+            join_eui="70b3d57ed0000001",
+            app_key="9e1d3c7a5b60482f8d17e6c2a4f09b35",
+        )
+        provision.add(self.journal, keys, device, START_US)
+        self.answers: list[tuple[str, str, int, bytes]] = []
+        self.server = NetworkServer(
+            VirtualScheduler(START_US),
+            "IN865",
+            self.journal.reader(),
+            keys,
+            self.commit,
+            lambda _: False,
+            send_payload=lambda *answer: self.answers.append(answer) is None,
+        )
+
+    def commit(self, admitted: Admitted) -> None:
+        batch = Batch((admitted,))
+        self.server.committed(batch, self.journal.commit(batch))
+
+    def kept(self) -> list[tuple[int, int]]:
+        return [(sample.record, sample.time_us) for sample in self.journal.reader().samples(1)]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def measured(seconds: int) -> Measured:
+    return Measured("modbus", EUI, START_US, START_US + seconds * 1_000_000, READINGS)
+
+
+def test_a_wired_transmitter_gets_the_next_numbers(site: Site) -> None:
+    for seconds in (0, 60, 120):
+        site.server.direct.measured(measured(seconds))
+    assert site.kept() == [(n, START_US + (n - 1) * 60_000_000 + n) for n in (1, 2, 3)]
+    assert site.server.counters["accepted"] == 3
+
+
+def test_the_same_instant_twice_is_one_sample_also_after_a_restart(site: Site) -> None:
+    site.server.direct.measured(measured(60))
+    site.server.direct.measured(measured(60))
+    site.server.direct._newest.clear()
+    site.server.direct.measured(measured(60))
+    site.server.direct.measured(measured(0))  # older, but new
+    assert [time_us // 1_000_000 - START_US // 1_000_000 for _, time_us in site.kept()] == [0, 60]
+    assert site.server.counters["duplicate"] == 2
+
+
+def test_a_relayed_payload_keeps_its_records_and_is_acknowledged_through_its_source(site: Site) -> None:
+    samples = [payload.Sample(8, 10, READINGS), payload.Sample(7, 910, READINGS)]
+    data, fport = payload.encode(samples, 51, 7)
+    frame = Relayed("chirpstack", EUI, START_US, fport, data, 41)
+    site.server.direct.relayed(frame)
+    site.server.direct.relayed(frame)
+    assert sorted(record for record, _ in site.kept()) == [7, 8]
+    assert site.answers == [("chirpstack", EUI, 4, payload.encode_ack(8))] * 2
+
+
+def test_what_is_unknown_or_unreadable_is_counted_and_nothing_kept(site: Site) -> None:
+    site.server.direct.relayed(Relayed("chirpstack", "00" * 8, START_US, 2, b"\x20", 1))
+    site.server.direct.relayed(Relayed("chirpstack", EUI, START_US, 2, b"\xff\xff", 1))
+    site.server.direct.measured(Measured("modbus", EUI, START_US, START_US, {("water", "depth"): 1e9}))
+    assert site.kept() == []
+    counters = site.server.counters
+    assert (counters["unknown_device"], counters["malformed"], counters["accepted"]) == (1, 2, 0)
