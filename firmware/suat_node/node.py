@@ -10,6 +10,7 @@ from suat_node import config, power, sample, sensors, uplink
 from suat_node.keep import meter
 from suat_node.keep.backlog import Backlog, make_folder
 from suat_node.keep.counters import Counters
+from suat_node.keep.settings import Settings
 from suat_node.mac import join
 from suat_node.mac.session import Session
 from suat_node.radio.sx126x import RadioError, Sx126x
@@ -28,10 +29,16 @@ class Node:
         make_folder(folder)
         self.cold = self.counters.load(power.recall(board), self.session)
         self.backlog = Backlog(folder + "/samples", self.counters.oldest)
+        self.settings = Settings(folder)
         self._own_keys()
         if self.cold:
+            if self.settings.trial:
+                from suat_node import configure
+
+                configure.restarted(self)
             self.counters.boots += 1
             self.counters.started = power.clock()
+            self._brake()
         self.counters.logger_next = max(self.counters.logger_next, self.backlog.source_next)
         self.ask_now = self.cold
         meter.bind(self.counters, not self.cold)
@@ -39,6 +46,18 @@ class Node:
         for sensor in settings.sensors:
             if sensor["kind"] == "flow":
                 sensors.driver("flow").start(sensor)
+
+    def _brake(self) -> None:
+        """After false starts in a row: lie still before sensors or radio load the battery again."""
+        counters = self.counters
+        counters.false_starts += 1
+        rest = power.rest(counters.false_starts)
+        if rest:
+            counters.next_sense = counters.quiet_until = power.clock() + rest
+        try:
+            counters.save(self.session)
+        except OSError:  # a full flash counts no false starts
+            pass
 
     def _own_keys(self) -> None:
         """Counters belong to keys: with others the node is a new registration and begins anew."""
@@ -49,6 +68,8 @@ class Node:
                 self.counters = Counters(self.counters.folder)
                 self.counters.generation = generation
                 self.session = Session(self.config)
+            self.settings.clear()
+            self.settings.save()
             self.backlog.clear()
             self.backlog.source_next = 0
             self.counters.identity = identity
@@ -56,7 +77,7 @@ class Node:
 
     def setting(self, name: str) -> int:
         """A setting that a downlink may have changed."""
-        return int(getattr(self.counters, name, 0)) or self.config.settings[name]
+        return self.settings.value(name, self.config.settings)
 
 
 def main(folder: str = FOLDER, path: str = "/suat.json") -> None:

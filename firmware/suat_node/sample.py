@@ -25,6 +25,10 @@ BODY_MAX = 29  # with header, age and 15 bytes of FOpts this fits into 51 bytes;
 def sense(node: "Node", now: int) -> None:
     """Read all sensors and keep one sample of them, and one of each new row of a data logger."""
     counters = node.counters
+    if node.settings.trial:
+        from suat_node import configure
+
+        configure.check(node)
     interval = node.setting("interval_s")
     counters.next_sense = times.next_wake(counters, now, interval, counters.identity % interval)
     readings = sensors.read_all(node.config.sensors, node.board)

@@ -1,8 +1,7 @@
 """Pack, seal, send, listen: one exchange with the network, and what its answer changes."""
 
 import machine
-from suat_wire.control import PORT_ACK, PORT_CONFIG, decode_config
-from suat_wire.fields import PayloadError
+from suat_wire.control import PORT_ACK, PORT_CONFIG
 from suat_wire.payload import encode
 
 from suat_node import power
@@ -11,6 +10,8 @@ from suat_node.mac import adr, commands, link, transmit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from suat_wire.payload import Sample
 
     from suat_node.mac.session import Downlink
@@ -33,7 +34,8 @@ def send(node: "Node") -> bool:
     counters, session = node.counters, node.session
     ack_req = adr.before_uplink(session)
     now = power.clock()
-    ask = delivery.ask_from(counters, node.backlog, 1 if node.ask_now else node.setting("ack_after"))
+    asks_at_once = node.ask_now or node.settings.trial
+    ask = delivery.ask_from(counters, node.backlog, 1 if asks_at_once else node.setting("ack_after"))
     limit = session.region.max_payload[session.dr]
     # when an answer comes anyway, the time comes with it
     want_time = ask is not None or not counters.utc_offset or now - counters.synced_at >= DAY_S
@@ -58,6 +60,8 @@ def send(node: "Node") -> bool:
     )
     if down is not None:
         heard(node, down, sent_at, samples)
+    elif node.settings.trial:
+        _configure().unheard(node)
     return True
 
 
@@ -65,11 +69,13 @@ def heard(node: "Node", down: "Downlink", sent_at: int, samples: "list[Sample]")
     """Act on a genuine downlink. Its counter and all it changes are on flash before the next uplink."""
     counters, session = node.counters, node.session
     commands.obey(session, counters, down.commands, sent_at)
+    if node.settings.trial:
+        _configure().heard(node)
     rejoin = restart = False
     if down.fport == PORT_ACK and delivery.acknowledge(counters, node.backlog, down.payload, samples):
         node.ask_now = False
     elif down.fport == PORT_CONFIG:
-        rejoin, restart = configure(node, down.payload)
+        rejoin, restart = _configure().change(node, down.payload)
     if rejoin and node.config.otaa:
         session.joined = False
     try:
@@ -82,25 +88,8 @@ def heard(node: "Node", down: "Downlink", sent_at: int, samples: "list[Sample]")
         machine.reset()
 
 
-def configure(node: "Node", data: bytes) -> "tuple[bool, bool]":
-    """Settings from the network (FPort 5), all or none of them; (rejoin, restart) for the caller."""
-    try:
-        settings = decode_config(data)
-    except PayloadError:
-        return False, False
-    counters = node.counters
-    for name in ("interval_s", "ack_after", "health_h"):
-        if name in settings:
-            setattr(counters, name, settings[name])
-    if "interval_s" in settings:
-        counters.next_sense = times.next_wake(
-            counters, power.clock(), counters.interval_s, counters.identity % counters.interval_s
-        )
-    node.session.adr = settings.get("adr", node.session.adr) == 1
-    if "data_rate" in settings:
-        node.session.dr = settings["data_rate"]
-    if "resend_from" in settings:
-        for record in node.backlog.held[-64:]:  # no more can wait
-            if record >= settings["resend_from"]:
-                delivery.waits(counters, record)
-    return settings.get("rejoin", 0) == 1, settings.get("restart", 0) == 1
+def _configure() -> "Any":
+    """Settings change a few times in a node's life: what they need is loaded then."""
+    from suat_node import configure
+
+    return configure

@@ -28,6 +28,7 @@ _NAMES = (
     "identity",  # CRC of the keys that the counters belong to
     "boots",  # starts that were not a wake from deep sleep
     "started",  # node clock of the last of them
+    "false_starts",  # of them, those in a row in which no frame was sent whole
     "dev_nonce",  # next to use
     "join_nonce",  # last seen, NONE before the first join
     "fcnt_up",  # next to use
@@ -69,9 +70,6 @@ _NAMES = (
     "flow_at",  # ... when, 0: never
     "night_mm",  # depth at the first sample of the night, 0: none
     "night_at",
-    "interval_s",  # settings changed by downlink, 0: as configured
-    "ack_after",
-    "health_h",
 )
 _FIXED = "<%dI" % len(_NAMES)
 _FORGOTTEN = (
@@ -104,12 +102,12 @@ class Counters:
     """The numbers named above, with the lists `waiting` (records to send) and `named` (acknowledged beyond oldest)."""
 
     if TYPE_CHECKING:  # one name a line of the table above
+        false_starts = 0
         identity = boots = started = dev_nonce = join_nonce = fcnt_up = fcnt_top = fcnt_down = record = record_top = 0
         oldest = known = logger_next = pulses = pulse_last = utc_offset = sync_boot = sync_offset = synced_at = 0
         rejoin_at = air_ms = extra_ms = extra_since = drift = drift_from = drift_offset = battery_mv = 0
         battery_state = events = event_hour = event_count = flow_since = flow_last = flow_at = night_mm = night_at = 0
         next_sense = next_join = join_tries = join_since = quiet_until = health_at = lost = radio_errors = 0
-        interval_s = ack_after = health_h = 0
 
     def __init__(self, folder: str) -> None:
         self.folder = folder

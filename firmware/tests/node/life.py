@@ -260,12 +260,12 @@ def test_settings_by_downlink():
     net.settings = {"interval_s": 300, "ack_after": 10}
     node = bench.start(conf, board)
     bench.life(node, 6)
-    assert node.counters.interval_s == 300 and node.counters.ack_after == 10
+    assert node.setting("interval_s") == 300 and node.setting("ack_after") == 10
     begin = time.now_us
     bench.life(node, 3)
     assert (time.now_us - begin) // 1000000 in range(890, 912)
     again = bench.start(conf, board)
-    assert again.counters.interval_s == 300
+    assert again.setting("interval_s") == 300
 
 
 def test_other_keys_begin_new_counters():
