@@ -5,7 +5,7 @@ from suat_wire.control import PORT_ACK, PORT_CONFIG
 from suat_wire.payload import encode
 
 from suat_node import power
-from suat_node.keep import delivery, times
+from suat_node.keep import delivery
 from suat_node.mac import adr, commands, link, transmit
 
 TYPE_CHECKING = False

@@ -195,7 +195,8 @@ def test_any_flipped_bit_or_cut_of_the_file_falls_back_to_the_configuration():
     settings = Settings(bench.FOLDER)
     settings.accepted = {"interval_s": 600, "freezing": -4000}
     assert settings.begin({"battery_low": 3500}, True, 5, 1700000000)
-    good = open(FILE, "rb").read()
+    with open(FILE, "rb") as file:
+        good = file.read()
     read = Settings(bench.FOLDER)
     assert (read.accepted, read.trial) == ({"interval_s": 600, "freezing": -4000}, {"battery_low": 3500})
     assert (read.left, read.adr, read.dr, read.since) == (8, 1, 5, 1700000000)
