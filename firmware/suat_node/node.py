@@ -64,9 +64,10 @@ class Node:
         identity = crc32(self.config.identity())
         if self.counters.identity != identity:
             if self.counters.generation:
-                generation = self.counters.generation
-                self.counters = Counters(self.counters.folder)
-                self.counters.generation = generation
+                before = self.counters
+                self.counters = Counters(before.folder)
+                for name in ("generation", "dev_nonce", "fcnt_up", "fcnt_top"):  # the same keys may come back one day
+                    setattr(self.counters, name, getattr(before, name))
                 self.session = Session(self.config)
             self.settings.clear()
             self.settings.save()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from suat_node.keep.counters import Counters
 
 MAX_CHANNELS = 16
-_FIXED = "<BI16s16sBBBBBIBHBHBbBBI"
+_FIXED = "<BI16s16sBBBBBIBHBHBbhBBI"
 _CHANNEL = "<IIB"
 
 
@@ -50,6 +50,7 @@ class Session:
         self.answers = b""  # answers sent once
         self.ack = False  # the last downlink was a confirmed one
         self.snr = 0  # of the last downlink, dB
+        self.rssi = 0  # dBm, 0: none was heard
         self.reset_radio()
         if not config.otaa:
             self.activate(config.dev_addr, config.nwk_skey, config.app_skey)
@@ -120,6 +121,7 @@ class Session:
             min(self.adr_count, 0xFFFF),
             1 if self.ack else 0,
             self.snr,
+            self.rssi,
             len(self.channels),
             1 if self.adr else 0,
             self._configured(),
@@ -137,17 +139,17 @@ class Session:
         self.dr, self.power, self.nb_trans, self.rx1_offset, self.rx2_dr, self.rx2_hz = values[4:10]
         self.rx1_delay, self.mask, self.max_duty, self.adr_count = values[10:14]
         self.ack = values[14] != 0
-        self.snr = values[15]
+        self.snr, self.rssi = values[15:17]
         pos = struct.calcsize(_FIXED)
         self.channels = []
-        for _ in range(values[16]):
+        for _ in range(values[17]):
             self.channels.append(list(struct.unpack_from(_CHANNEL, blob, pos)))
             pos += struct.calcsize(_CHANNEL)
         end = pos + 1 + blob[pos]
         self.sticky = blob[pos + 1 : end]
         self.answers = blob[end + 1 : end + 1 + blob[end]]
-        if values[18] == self._configured():
-            self.adr = values[17] != 0
+        if values[19] == self._configured():
+            self.adr = values[18] != 0
         else:
             self.reset_radio()
             self.joined = self.joined and not self.config.otaa  # by a join the network starts over too
