@@ -5,9 +5,11 @@
 Boards without a build of their own get the same files as .mpy, and suat_node/main.py as /main.py.
 """
 
-# without the host's AES, the document maker and the self-test
-_LINK = ("__init__", "aes", "airtime", "commands", "control", "fields", "lorawan", "payload", "region")
-_LINK = tuple([name + ".py" for name in _LINK])
+import runpy
+from pathlib import Path
+
+HOST_ONLY = runpy.run_path("suat_wire/installed.py")["HOST_ONLY"]
+_LINK = tuple(sorted(path.name for path in Path("suat_wire").glob("*.py") if path.name not in HOST_ONLY))
 
 include("$(PORT_DIR)/boards/manifest.py")  # noqa: F821 - names of MicroPython's manifest language
 package("suat_wire", _LINK, base_path=".", opt=1)  # noqa: F821

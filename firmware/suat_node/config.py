@@ -40,7 +40,7 @@ from suat_wire.control import SETTINGS
 from suat_node.sensor_options import COMMON, NEEDED, OPTIONS, REGISTER_FIELDS
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from typing import Any, Protocol
 
     Options = dict[str, Any]

@@ -12,7 +12,7 @@ from suat_node import power
 from suat_node.keep import delivery
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from suat_node.node import Node
 
 _TRIAL_S = const(43200)

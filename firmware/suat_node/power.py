@@ -16,7 +16,7 @@ import machine
 from micropython import const
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from typing import Any
 
     from suat_node.config import Board

@@ -12,7 +12,7 @@ from suat_node.keep.backlog import Entry
 from suat_node.sensors import logger
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from collections.abc import Callable
 
     from suat_node.config import Board, Options, Readings

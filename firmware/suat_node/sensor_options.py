@@ -1,7 +1,7 @@
 """THE table of sensor kinds: where each may be, and its options with what they allow and their defaults."""
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from typing import Any
 
 NEEDED = object()  # marks an option that has no default

@@ -9,7 +9,7 @@ from suat_node.keep import delivery
 from suat_node.mac import adr, commands, link, transmit
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from typing import Any
 
     from suat_wire.payload import Sample

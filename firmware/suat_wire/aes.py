@@ -5,7 +5,7 @@ CPython takes both from `cryptography` (`aes_host.py`, kept contexts); MicroPyth
 """
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from collections.abc import Callable
 
 _MASK = (1 << 128) - 1

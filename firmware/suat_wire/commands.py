@@ -4,10 +4,11 @@ All arguments of a command are one little-endian integer cut into bit fields, so
 Frequencies are in Hz here and in 100 Hz units on air; DeviceTimeAns counts GPS seconds.
 """
 
-from suat_wire.lorawan import DOWN, UP
+from suat_wire.lorawan import DOWN as DOWN
+from suat_wire.lorawan import UP as UP
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from collections.abc import Iterable
 
 LINK_CHECK, LINK_ADR, DUTY_CYCLE, RX_PARAM_SETUP, DEV_STATUS, NEW_CHANNEL = 2, 3, 4, 5, 6, 7
@@ -47,8 +48,7 @@ _DOWN = {
 }
 _TABLES = (_UP, _DOWN)
 
-_GPS_EPOCH_S = 315964800  # 1980-01-06 in unix time
-_LEAP_S = 18  # GPS is ahead of UTC by this since 2017
+GPS_OFFSET_S = 315964800 - 18  # GPS counts from 1980-01-06 and is 18 s ahead of UTC since 2017
 
 
 class CommandError(ValueError):
@@ -125,38 +125,13 @@ def join(commands: "Iterable[bytes]", limit: int) -> bytes:
     return out
 
 
-def device_time_ans(utc_us: int) -> bytes:
-    """DeviceTimeAns for the end of the uplink, given in microseconds of unix time."""
-    seconds, us = divmod(utc_us, 1000000)
-    gps = seconds - _GPS_EPOCH_S + _LEAP_S
-    return build(DEVICE_TIME, DOWN, gps_seconds=gps, fraction_256=us * 256 // 1000000)
-
-
 def device_time_us(args: bytes) -> int:
     """Microseconds of unix time out of DeviceTimeAns arguments."""
     got = fields(DEVICE_TIME, DOWN, args)
-    return (got["gps_seconds"] + _GPS_EPOCH_S - _LEAP_S) * 1000000 + got["fraction_256"] * 1000000 // 256
+    return (got["gps_seconds"] + GPS_OFFSET_S) * 1000000 + got["fraction_256"] * 1000000 // 256
 
 
-__all__ = [
-    "DEVICE_TIME",
-    "DEV_STATUS",
-    "DL_CHANNEL",
-    "DOWN",
-    "DUTY_CYCLE",
-    "LINK_ADR",
-    "LINK_CHECK",
-    "NEW_CHANNEL",
-    "RX_PARAM_SETUP",
-    "RX_TIMING_SETUP",
-    "TX_PARAM_SETUP",
-    "UP",
-    "CommandError",
-    "build",
-    "device_time_ans",
-    "device_time_us",
-    "fields",
-    "join",
-    "parse",
-    "size_of",
-]
+try:
+    from suat_wire.commands_host import *  # noqa: F403
+except ImportError:  # a node
+    pass

@@ -10,7 +10,7 @@ import struct
 from collections import namedtuple
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from typing import NamedTuple
 
     from suat_wire.aes import Aes
@@ -19,14 +19,14 @@ UP, DOWN = 0, 1
 JOIN_REQUEST, JOIN_ACCEPT = 0, 1
 UNCONFIRMED_UP, UNCONFIRMED_DOWN, CONFIRMED_UP, CONFIRMED_DOWN = 2, 3, 4, 5
 
-_LIMIT32 = 0xFFFFFFFF
+LIMIT32 = 0xFFFFFFFF
 
 
 class FrameError(ValueError):
     """Bytes that are no LoRaWAN 1.0.4 frame, or a frame that cannot be built."""
 
 
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
 
     class DataFrame(NamedTuple):
         """A data frame as received: `payload` is still encrypted, `fcnt16` is the low half of the counter."""
@@ -43,11 +43,6 @@ if TYPE_CHECKING:
         payload: bytes
         phy: bytes
 
-    class JoinRequest(NamedTuple):
-        join_eui: bytes
-        dev_eui: bytes
-        dev_nonce: int
-
     class JoinAccept(NamedTuple):
         join_nonce: int
         net_id: int
@@ -60,7 +55,6 @@ else:
         "DataFrame",
         ("mtype", "dev_addr", "adr", "adr_ack_req", "ack", "pending", "fcnt16", "fopts", "fport", "payload", "phy"),
     )
-    JoinRequest = namedtuple("JoinRequest", ("join_eui", "dev_eui", "dev_nonce"))
     JoinAccept = namedtuple("JoinAccept", ("join_nonce", "net_id", "dev_addr", "dl_settings", "rx_delay", "cflist"))
 
 
@@ -134,7 +128,7 @@ def seal(
     """
     if not 2 <= mtype <= 5:
         raise FrameError("MType %d is no data frame" % mtype)
-    if not 0 <= dev_addr <= _LIMIT32 or not 0 <= fcnt <= _LIMIT32:
+    if not 0 <= dev_addr <= LIMIT32 or not 0 <= fcnt <= LIMIT32:
         raise FrameError("DevAddr and FCnt have 32 bits")
     if fport is None and payload:
         raise FrameError("a payload needs an FPort")
@@ -163,7 +157,7 @@ def infer_fcnt(fcnt16: int, expected: int) -> int:
 
 def mic_ok(nwk: "Aes", frame: DataFrame, fcnt: int) -> bool:
     """Whether the frame was signed with this key and this 32-bit counter."""
-    if fcnt > _LIMIT32:
+    if fcnt > LIMIT32:
         return False
     phy = frame.phy
     return _mic(nwk, frame.mtype & 1, frame.dev_addr, fcnt, phy[:-4]) == phy[-4:]
@@ -177,7 +171,7 @@ def open_payload(nwk: "Aes", app: "Aes", frame: DataFrame, fcnt: int) -> bytes:
     return _crypt(app if frame.fport else nwk, frame.mtype & 1, frame.dev_addr, fcnt, data)
 
 
-def _reversed(data: bytes) -> bytes:
+def backwards(data: bytes) -> bytes:
     """Byte order of the wire; MicroPython slices bytes with step 1 only."""
     return bytes(reversed(data))
 
@@ -186,39 +180,8 @@ def join_request(app_key: "Aes", join_eui: bytes, dev_eui: bytes, dev_nonce: int
     """Join request (23 bytes). `dev_nonce` counts up with each request and is never used again."""
     if len(join_eui) != 8 or len(dev_eui) != 8 or not 0 <= dev_nonce <= 0xFFFF:
         raise FrameError("an EUI has 8 bytes, a DevNonce 16 bits")
-    message = b"\x00" + _reversed(join_eui) + _reversed(dev_eui) + struct.pack("<H", dev_nonce)
+    message = b"\x00" + backwards(join_eui) + backwards(dev_eui) + struct.pack("<H", dev_nonce)
     return message + app_key.cmac(message)[:4]
-
-
-def parse_join_request(phy: bytes) -> JoinRequest:
-    """Take a join request apart; its MIC is checked by `join_request_mic_ok`."""
-    if len(phy) != 23 or phy[0] & 0xE3 != 0:
-        raise FrameError("not a join request")
-    return JoinRequest(_reversed(phy[1:9]), _reversed(phy[9:17]), struct.unpack_from("<H", phy, 17)[0])
-
-
-def join_request_mic_ok(app_key: "Aes", phy: bytes) -> bool:
-    """Whether the join request was signed with this root key."""
-    return app_key.cmac(phy[:-4])[:4] == phy[-4:]
-
-
-def join_accept(
-    app_key: "Aes",
-    join_nonce: int,
-    net_id: int,
-    dev_addr: int,
-    dl_settings: int,
-    rx_delay: int,
-    cflist: bytes = b"",
-) -> bytes:
-    """Join accept (17 or 33 bytes), CPython only: it is made with AES *decrypt*, so that nodes need only encrypt."""
-    if not 0 <= join_nonce <= 0xFFFFFF or not 0 <= net_id <= 0xFFFFFF or not 0 <= dev_addr <= _LIMIT32:
-        raise FrameError("JoinNonce and NetID have 24 bits, DevAddr 32")
-    if not 0 <= dl_settings <= 255 or not 0 <= rx_delay <= 15 or len(cflist) not in (0, 16):
-        raise FrameError("DLSettings has 8 bits, RxDelay 4, a CFList 16 bytes")
-    message = b"\x20" + join_nonce.to_bytes(3, "little") + net_id.to_bytes(3, "little")
-    message += struct.pack("<IBB", dev_addr, dl_settings, rx_delay) + cflist
-    return message[:1] + app_key.decrypt(message[1:] + app_key.cmac(message)[:4])
 
 
 def parse_join_accept(app_key: "Aes", phy: bytes) -> JoinAccept:
@@ -244,3 +207,9 @@ def session_keys(app_key: "Aes", join_nonce: int, net_id: int, dev_nonce: int) -
     """(NwkSKey, AppSKey) of a join (TS001 6.2.5)."""
     tail = join_nonce.to_bytes(3, "little") + net_id.to_bytes(3, "little") + dev_nonce.to_bytes(2, "little") + bytes(7)
     return app_key.encrypt(b"\x01" + tail), app_key.encrypt(b"\x02" + tail)
+
+
+try:
+    from suat_wire.lorawan_host import *  # noqa: F403
+except ImportError:  # a node
+    pass

@@ -8,11 +8,15 @@ clipped to 14 dBm and EU433 to 10 dBm, downlinks too. The owner of a station mus
 DATA_RATES = {0: (12, 125000), 1: (11, 125000), 2: (10, 125000), 3: (9, 125000), 4: (8, 125000), 5: (7, 125000)}
 # index -> application bytes N without FOpts (repeater compatible); MACPayload M = N + 8
 MAX_PAYLOAD = {0: 51, 1: 51, 2: 51, 3: 115, 4: 222, 5: 222}
-# SNR at which a spreading factor is still demodulated, dB
-REQUIRED_SNR_DB = {7: -7.5, 8: -10.0, 9: -12.5, 10: -15.0, 11: -17.5, 12: -20.0}
+
+try:
+    from suat_wire.region_host import *  # noqa: F403
+    from suat_wire.region_host import Forwarded
+except ImportError:  # a node
+    Forwarded = object  # type: ignore[misc,assignment]
 
 
-class Region:
+class Region(Forwarded):
     """One channel plan. Frequencies in Hz, powers in dBm EIRP, delays in seconds."""
 
     rx1_delay_s = 1
@@ -58,30 +62,6 @@ class Region:
         if not 0 <= index <= self.last_tx_power:
             raise ValueError("%s has no TXPower %d" % (self.name, index))
         return self.max_eirp_dbm - 2 * index
-
-    def datr(self, dr: int) -> str:
-        """Data rate as the packet forwarder writes it: 5 -> "SF7BW125"."""
-        sf, bw_hz = DATA_RATES[dr]
-        return "SF%dBW%d" % (sf, bw_hz // 1000)
-
-    def dr_from_datr(self, datr: str) -> int:
-        """The other way round: "SF7BW125" -> 5; ValueError for what this plan does not have."""
-        for dr in DATA_RATES:
-            if self.datr(dr) == datr:
-                return dr
-        raise ValueError("%s has no data rate %r" % (self.name, datr))
-
-
-def encode_cflist(frequencies_hz: "tuple[int, ...] | list[int]") -> bytes:
-    """CFList type 0 of a join accept: up to five more channels, in 100 Hz units."""
-    if len(frequencies_hz) > 5:
-        raise ValueError("a CFList holds 5 channels, not %d" % len(frequencies_hz))
-    out = b""
-    for hz in frequencies_hz:
-        if hz % 100 or not 0 <= hz // 100 <= 0xFFFFFF:
-            raise ValueError("%d Hz is not a multiple of 100 Hz below 1.678 GHz" % hz)
-        out += (hz // 100).to_bytes(3, "little")
-    return out + bytes(16 - len(out))
 
 
 def decode_cflist(cflist: bytes) -> list[int]:

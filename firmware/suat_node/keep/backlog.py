@@ -19,7 +19,7 @@ from micropython import const
 from suat_node import power
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SEGMENT = const(32)

@@ -13,7 +13,7 @@ import struct
 from binascii import crc32
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from suat_node.mac.session import Session
 
 FCNT_CHUNK = 32
@@ -101,7 +101,7 @@ class CountersLost(Exception):
 class Counters:
     """The numbers named above, with the lists `waiting` (records to send) and `named` (acknowledged beyond oldest)."""
 
-    if TYPE_CHECKING:  # one name a line of the table above
+    if __debug__ and TYPE_CHECKING:  # one name a line of the table above
         false_starts = 0
         identity = boots = started = dev_nonce = join_nonce = fcnt_up = fcnt_top = fcnt_down = record = record_top = 0
         oldest = known = logger_next = pulses = pulse_last = utc_offset = sync_boot = sync_offset = synced_at = 0

@@ -13,7 +13,7 @@ from suat_wire.payload import Sample, fit
 from suat_node.keep import times
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from suat_node.keep.backlog import Backlog
     from suat_node.keep.counters import Counters
 

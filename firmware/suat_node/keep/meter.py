@@ -1,7 +1,7 @@
 """The running total of a pulse counter, out of counter values that wrap or start again."""
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from suat_node.keep.counters import Counters
 
 _counters: "Counters | None" = None

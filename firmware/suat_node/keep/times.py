@@ -8,7 +8,7 @@ logger's row older than the clock.
 """
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from suat_node.keep.backlog import Entry
     from suat_node.keep.counters import Counters
 

@@ -3,7 +3,7 @@
 from micropython import const
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from suat_node.mac.session import Session
 
 _LIMIT = const(64)  # ADR_ACK_LIMIT: uplinks without any downlink before ADRACKReq

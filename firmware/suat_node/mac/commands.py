@@ -11,7 +11,7 @@ from suat_node.keep import times
 from suat_node.mac.session import MAX_CHANNELS, whole
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from suat_node.keep.counters import Counters
     from suat_node.mac.session import Session
 

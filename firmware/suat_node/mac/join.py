@@ -16,7 +16,7 @@ from suat_node.keep.counters import NONE
 from suat_node.mac import link
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from suat_node.keep.counters import Counters
     from suat_node.mac.session import Session
     from suat_node.radio.sx126x import Sx126x

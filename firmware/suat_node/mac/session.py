@@ -12,7 +12,7 @@ from suat_wire.aes import Aes
 from suat_wire.region import REGIONS, decode_cflist
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from suat_node.config import Config
     from suat_node.keep.counters import Counters
 

@@ -4,7 +4,7 @@ from suat_node import power
 from suat_node.mac import link
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from collections.abc import Callable
 
     from suat_node.keep.counters import Counters

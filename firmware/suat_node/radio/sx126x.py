@@ -18,7 +18,7 @@ from suat_wire.airtime import low_data_rate, symbol_us, time_on_air_us
 from suat_node import power
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from typing import Any
 
     from suat_node.config import Board

@@ -9,7 +9,7 @@ import machine
 from suat_node import power
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 

@@ -7,7 +7,7 @@ from suat_node import power
 from suat_node.sensors import adc, volts
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from suat_node.config import Board, Options
 
 

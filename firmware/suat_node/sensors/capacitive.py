@@ -7,7 +7,7 @@ Hardware API: machine.ADC(Pin).read_u16(); on ESP32 ADC(Pin, atten=ADC.ATTN_11DB
 from suat_node.sensors import OPEN, SHORT, UNSTEADY, Fault, adc
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from suat_node.config import Board, Options
 
 # A live probe stays within about 0.8..2.6 V of 3.3 V; beyond these it is unplugged or shorted.

@@ -12,7 +12,7 @@ from suat_node import power
 from suat_node.sensors import CORRUPT, MISSING, OUT_OF_RANGE, SHORT, Fault
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from typing import Any
 
     from suat_node.config import Board, Options

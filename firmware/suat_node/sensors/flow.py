@@ -14,7 +14,7 @@ import machine
 from suat_node.sensors import OUT_OF_RANGE, Fault
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from typing import Any
 
     from suat_node.config import Board, Options

@@ -16,7 +16,7 @@ from suat_node.sensors import CORRUPT, MISSING, Fault, uart
 from suat_node.sensors.rs485_soil import crc16
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from suat_node.config import Board, Options
 
     Row = tuple[int, int, dict[tuple[str, str], float]]

@@ -7,7 +7,7 @@ Hardware API: machine.ADC read_u16 (RP2040) or read_uv (ESP32).
 from suat_node.sensors import OPEN, SHORT, Fault, adc, volts
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from suat_node.config import Board, Options
 
 

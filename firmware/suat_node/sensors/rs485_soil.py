@@ -15,7 +15,7 @@ from suat_node import power
 from suat_node.sensors import CORRUPT, MISSING, OUT_OF_RANGE, Fault, uart
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from suat_node.config import Board, Options
 
 _TRIES = 2
