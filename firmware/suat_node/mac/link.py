@@ -10,7 +10,7 @@ from suat_wire.airtime import symbol_us, time_on_air_us
 from suat_node import power
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, TypeVar
 
@@ -47,6 +47,7 @@ def exchange(
     dbm = min(session.config.power_dbm, region.tx_power_dbm(session.power))
     end_us = radio.send(phy, up_hz, sf, bw_hz, dbm)
     sent_at = power.clock_ms()
+    counters.false_starts = 0
     _rest(session, counters, up_hz, time_on_air_us(sf, bw_hz, len(phy)))
     windows = (
         (delays[0], down_hz, region.rx1_dr(dr, session.rx1_offset)),
@@ -57,7 +58,7 @@ def exchange(
         if packet is not None:
             found = accept(packet.phy)
             if found is not None:
-                session.snr = packet.snr
+                session.snr, session.rssi = packet.snr, packet.rssi
                 return found, sent_at
     return None, sent_at
 

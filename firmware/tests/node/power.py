@@ -3,7 +3,9 @@
 import time
 
 import bench
+import chip
 import esp32
+import flash
 import machine
 import network
 from suat_node import power
@@ -174,3 +176,43 @@ def test_a_radio_that_was_not_set_up_is_asleep_in_deep_sleep():
     radio.ready = False  # as after a RadioError
     radio.sleep(False)
     assert machine.chip.asleep
+
+
+def test_a_battery_that_breaks_down_at_each_frame_burns_neither_counters_nor_flash():
+    """Meshtastic#1470, and a DevNonce space that would last a week at a reset every ten seconds."""
+    for name in ("heltec_v3", "pico_waveshare"):
+        flash.remove_tree(bench.FOLDER)
+        net = network.Network()
+        conf = bench.settings(name, otaa=True)
+        machine.rtc = memory = b""
+        node = None
+        resets = 0
+        begin = time.now_us
+        while time.now_us - begin < 7 * 86400 * 1000000:
+            try:
+                if node is None:
+                    board = bench.hardware(name, net)
+                    machine.chip.breaks_down = True
+                    if memory:
+                        machine.rtc, machine.cause = memory, machine.DEEPSLEEP_RESET
+                    node = bench.start(conf, board)
+                bench.life(node, 1)
+            except machine.DeepSleep:
+                memory, node = machine.rtc, None
+            except chip.BrownOut:
+                memory, last, node = b"", node, None
+                resets += 1
+        counters = last.counters
+        assert 40 < resets < 60, resets  # 7 days at 256 min each, after the first few
+        assert counters.dev_nonce <= resets + 1
+        assert counters.generation < 4 * resets + 5, (counters.generation, resets)
+        machine.chip.breaks_down = False  # the sun has charged it
+        begin = time.now_us
+        while not net.committed:
+            if power.restarts(board):
+                node = bench.deep_life(conf, board, 1)
+            else:
+                node = node or bench.start(conf, board)
+                bench.life(node, 1)
+        assert time.now_us - begin < 6 * 3600 * 1000000
+        assert node.counters.false_starts == 0

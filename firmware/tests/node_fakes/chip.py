@@ -11,6 +11,10 @@ from suat_wire.airtime import symbol_us, time_on_air_us
 _TCXO, _CAL, _SLEEP, _STANDBY, _TX, _RX = 0x97, 0x89, 0x84, 0x80, 0x83, 0x82
 
 
+class BrownOut(BaseException):
+    """The battery broke down under the transmitter's load."""
+
+
 class Chip:
     def __init__(self, network=None):
         self.network = network
@@ -21,6 +25,7 @@ class Chip:
         self.stuck = False  # BUSY never falls
         self.asleep = False  # BUSY is high until NSS falls (8.3.1)
         self.deaf_tx = False  # a frame that never ends
+        self.breaks_down = False  # the supply, at each frame
         self.errors = 0
         self.hz = 0
         self.params = b"\x07\x04\x01\x00"
@@ -107,6 +112,8 @@ class Chip:
             self._receive()
 
     def _transmit(self):
+        if self.breaks_down:
+            raise BrownOut
         phy = bytes(self.buffer[: self.length])
         start = time.now_us
         self.end = start + time_on_air_us(self.params[0], 125000, self.length)
