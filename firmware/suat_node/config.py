@@ -87,7 +87,7 @@ DEFAULTS = {
     "trough_empty": 50,
     "freezing": 100,
     "leak_flow": 6,
-    "leak_fall": 20,
+    "leak_fall": 5,
     "night_from": 18,
 }
 
