@@ -24,7 +24,7 @@ _REPORTS = 0xC0  # of `events`: what happens once, with no state behind it
 
 _MAGIC = b"SUAT1"
 _HEAD = "<5sIH"  # magic, generation, length of what follows
-_NAMES = (
+_NAMES = (  # new ones go to the end: a version before this reads its own from the front (docs/updates.md)
     "identity",  # CRC of the keys that the counters belong to
     "boots",  # starts that were not a wake from deep sleep
     "started",  # node clock of the last of them
@@ -71,7 +71,6 @@ _NAMES = (
     "night_mm",  # depth at the first sample of the night, 0: none
     "night_at",
 )
-_FIXED = "<%dI" % len(_NAMES)
 _FORGOTTEN = (
     "utc_offset",
     "synced_at",
@@ -123,7 +122,8 @@ class Counters:
         lists = struct.pack("<HH", len(self.waiting), len(self.named))
         for record in self.waiting + self.named:
             lists += struct.pack("<I", record)
-        body = struct.pack(_FIXED, *[getattr(self, name) for name in _NAMES]) + lists + session.pack()
+        numbers = [getattr(self, name) for name in _NAMES]
+        body = struct.pack("<B%dI" % len(numbers), len(numbers), *numbers) + lists + session.pack()
         blob = struct.pack(_HEAD, _MAGIC, self.generation, len(body)) + body
         return blob + struct.pack("<I", crc32(blob))
 
@@ -131,9 +131,10 @@ class Counters:
         """Take over what `pack` made; `blob` has passed `generation_of`."""
         self.generation = struct.unpack_from(_HEAD, blob, 0)[1]
         pos = struct.calcsize(_HEAD)
-        for name, value in zip(_NAMES, struct.unpack_from(_FIXED, blob, pos)):  # noqa: B905
+        count = blob[pos]  # another version of the firmware may know fewer, or more at the end
+        for name, value in zip(_NAMES, struct.unpack_from("<%dI" % count, blob, pos + 1)):  # noqa: B905
             setattr(self, name, value)
-        pos += struct.calcsize(_FIXED)
+        pos += 1 + 4 * count
         waiting, named = struct.unpack_from("<HH", blob, pos)
         pos += 4
         records = struct.unpack_from("<%dI" % (waiting + named), blob, pos)
