@@ -5,8 +5,8 @@ Firmware lies in the folder /a or /b, or in neither: beside this file or frozen 
     ACTIVE TRIAL STARTS SINCE ROLLED_BACK CRC-32          such as "a b 2 820454400 0 3026418949"
 
 A folder /update is offered to the running firmware at a cold start; docs/updates.md tells the rest. An update on trial
-must be confirmed by the firmware in it within STARTS cold starts, each at most HOURS long; else it is not started any
-more. Firmware that cannot be imported gives way to another that can.
+must be confirmed by its own firmware within STARTS cold starts, each at most HOURS long; else the one before it runs
+again. So does it at once when the update can't be imported.
 """
 
 import os
@@ -16,9 +16,12 @@ from binascii import crc32
 
 import machine
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 STARTS = 3
 HOURS = 24
-WDT_MS = 8300
 PAUSE_S = 60
 
 _FILE = "/slot"
@@ -42,8 +45,7 @@ class Slots:
 
     def save(self) -> None:
         """Replace the file; OSError: it is as it was."""
-        fields = (self.active, self.trial, self.starts, self.since, self.rolled_back)
-        body = "%s %s %d %d %d" % fields
+        body = "%s %s %d %d %d" % (self.active, self.trial, self.starts, self.since, self.rolled_back)
         with open(_FILE + ".tmp", "w") as file:
             file.write("%s %d" % (body, crc32(body.encode())))
         os.rename(_FILE + ".tmp", _FILE)
@@ -82,24 +84,14 @@ class Slots:
 
 
 def run() -> None:
-    """Start the firmware; returns only when its configuration cannot be used."""
+    """Start the firmware."""
     slots = Slots()
     cold = machine.reset_cause() != getattr(machine, "DEEPSLEEP_RESET", -1)
     if slots.on_trial():
         _count(slots, cold)
-    order = [slots.trial] if slots.on_trial() else []
-    order += [slots.active] + [slot for slot in ("a", "b", _NONE) if slot != slots.active]
-    for slot in order:
-        if slot != _NONE and not _holds_firmware(slot):
-            continue
-        if not slots.on_trial() and slot != slots.active:
-            slots.active, slots.rolled_back = slot, 1
-            _try(slots.save)
-        if _try(lambda: _start(slot, slots, cold)):  # noqa: B023 - called at once
-            return
-        _forget(slot)
-        if slots.on_trial():
-            _try(slots.roll_back)
+    if _tried(lambda: _start(slots, cold)):
+        return
+    _tried(slots.roll_back if slots.on_trial() else lambda: _give_way(slots))
     time.sleep(PAUSE_S)
     machine.reset()
 
@@ -110,29 +102,28 @@ def _count(slots: Slots, cold: bool) -> None:
         slots.starts -= 1
         slots.since = int(time.time())
     if slots.over():
-        _try(slots.roll_back)
-    elif cold and not _try(slots.save):
+        _tried(slots.roll_back)
+    elif cold and not _tried(slots.save):
         slots.trial = _NONE  # a start that can't be counted is not made
-    else:
-        machine.WDT(timeout=WDT_MS)
 
 
-def _start(slot: str, slots: Slots, cold: bool) -> None:
+def _start(slots: Slots, cold: bool) -> None:
+    slot = slots.trial if slots.on_trial() else slots.active
     if slot != _NONE:
         sys.path.insert(0, "/" + slot)
     import suat_node
 
-    if cold and "update" in os.listdir("/") and not slots.on_trial():
+    if cold and not slots.on_trial() and "update" in os.listdir("/"):
         from suat_node.keep.slots import install
 
-        _try(lambda: install(slots))
+        _tried(lambda: install(slots))
     if slots.on_trial() or slots.rolled_back:
         suat_node.boot = slots
-    import suat_node.main  # noqa: F401 - it is the program
+    import suat_node.main
 
 
-def _try(call) -> bool:  # type: ignore[no-untyped-def]
-    """False, with the traceback on the console, when it failed."""
+def _tried(call: "Callable[[], None]") -> bool:
+    """Call it; False, with the traceback on the console, when it failed."""
     try:
         call()
     except Exception as error:
@@ -141,21 +132,21 @@ def _try(call) -> bool:  # type: ignore[no-untyped-def]
     return True
 
 
-def _holds_firmware(slot: str) -> bool:
+def _give_way(slots: Slots) -> None:
+    """Let other firmware run from the next start on, if there is any."""
+    for slot in ("a", "b", _NONE):
+        if slot != slots.active and _is_there(slot):
+            slots.active, slots.rolled_back = slot, 1
+            slots.save()
+            return
+
+
+def _is_there(slot: str) -> bool:
     try:
-        os.stat("/" + slot + "/manifest")
+        os.stat("/%s/manifest" % slot)
     except OSError:
-        return False
+        return slot == _NONE
     return True
-
-
-def _forget(slot: str) -> None:
-    """Of a failed import nothing stays."""
-    for name in list(sys.modules):
-        if name.startswith("suat_"):
-            del sys.modules[name]
-    if "/" + slot in sys.path:
-        sys.path.remove("/" + slot)
 
 
 if __name__ != "suat_boot.main":

@@ -1,4 +1,4 @@
-"""Updates: what is in /update is verified, becomes the spare slot, and is tried. The loader (suat_boot) calls `install`.
+"""Updates: what is in /update is verified, becomes the spare slot and is tried; the loader (suat_boot) calls `install`.
 
 A bundle is a folder of .mpy files and the file `manifest`, in lines:
 
