@@ -44,7 +44,6 @@ def change(node: "Node", data: bytes) -> "tuple[bool, bool]":
 def heard(node: "Node") -> None:
     """A genuine downlink came while something was on trial."""
     node.settings.accept()
-    node.counters.events &= ~_ROLLED_BACK
     node.counters.health_at = 0  # health goes with the next sample
 
 

@@ -6,8 +6,7 @@
 
 from binascii import crc32
 
-import suat_node
-from suat_node import config, power, sample, sensors, uplink
+from suat_node import config, crash, power, sample, sensors, uplink
 from suat_node.keep import meter
 from suat_node.keep.backlog import Backlog, make_folder
 from suat_node.keep.counters import Counters
@@ -32,6 +31,8 @@ class Node:
         self.backlog = Backlog(folder + "/samples", self.counters.oldest)
         self.settings = Settings(folder)
         self._own_keys()
+        self.counters.make_room = self.backlog.drop_oldest
+        crash.counters = self.counters
         if self.cold:
             if self.settings.trial:
                 from suat_node import configure
@@ -70,8 +71,7 @@ class Node:
                 for name in ("generation", "dev_nonce", "fcnt_up", "fcnt_top"):  # the same keys may come back one day
                     setattr(self.counters, name, getattr(before, name))
                 self.session = Session(self.config)
-            self.settings.clear()
-            self.settings.save()
+            self.settings.forget()
             self.backlog.clear()
             self.backlog.source_next = 0
             self.counters.identity = identity
@@ -103,10 +103,6 @@ def run(node: Node) -> None:
 
 def wake(node: Node) -> None:
     """All that is due now. A radio that fails costs this exchange, never a sample."""
-    if suat_node.boot:
-        from suat_node.keep import slots
-
-        slots.watch(node)
     now = power.clock()
     counters = node.counters
     if now >= counters.next_sense:

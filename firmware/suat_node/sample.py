@@ -1,12 +1,9 @@
 """Sense and pack: from the sensors to samples on flash."""
 
-import gc
-
-import machine
 from suat_wire.fields import GROUPS, PayloadError, raw_of
 from suat_wire.payload import pack
 
-from suat_node import VERSION, crash, power, sensors
+from suat_node import power, sensors
 from suat_node.keep import delivery, times
 from suat_node.keep.backlog import Entry
 from suat_node.sensors import logger
@@ -36,8 +33,12 @@ def sense(node: "Node", now: int) -> None:
         if sensor["kind"] == "logger":
             readings.update(_take_rows(node, sensor))
     if not counters.health_at or now - counters.health_at >= node.setting("health_h") * 3600:
-        readings.update(_health(node, now))
+        from suat_node import health
+
         counters.health_at = now
+        first, second = health.readings(node, now)
+        keep(node, second, now, 0)
+        readings.update(first)
     keep(node, readings, now, 0)
 
 
@@ -103,29 +104,3 @@ def bodies(readings: "Readings") -> "list[bytes]":
     if part:
         out.append(packed)
     return out
-
-
-def _health(node: "Node", now: int) -> "Readings":
-    """The node's own state, once a day and after each cold start."""
-    counters = node.counters
-    gc.collect()
-    return {
-        ("health", "firmware"): VERSION[0] << 16 | VERSION[1],
-        ("health", "boots"): counters.boots,
-        ("health", "reset_cause"): _reset_cause(),
-        ("health", "backlog"): min(len(node.backlog.held), 65535),
-        ("health", "uptime_h"): min((now - counters.started) // 3600, 65535),
-        ("health", "crash"): crash.last(),
-        ("health", "lost"): min(counters.lost, 65535),
-        ("health", "heap_free"): min(gc.mem_free() // 1024, 65535),
-    }
-
-
-def _reset_cause() -> int:
-    """Place in suat_wire.document.RESET_CAUSES; ports differ in which constants they have."""
-    cause = machine.reset_cause()
-    names = ("", "PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RESET", "BROWNOUT_RESET")
-    for i, name in enumerate(names):
-        if name and cause == getattr(machine, name, None):
-            return i
-    return 0

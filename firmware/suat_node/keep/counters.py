@@ -111,11 +111,15 @@ class Counters:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self.generation = 0
+        self.make_room = self._no_room
         self.waiting: "list[int]" = []
         self.named: "list[int]" = []
         for name in _NAMES:
             setattr(self, name, 0)
         self.join_nonce = NONE
+
+    def _no_room(self) -> None:
+        """Nothing here can be given up."""
 
     def pack(self, session: "Session") -> bytes:
         """All of it, for RTC memory or flash."""
@@ -145,7 +149,12 @@ class Counters:
     def save(self, session: "Session") -> None:
         """Write the next generation to flash. OSError: it was not written."""
         self.generation += 1
-        write_copy(self.folder, self.generation, self.pack(session))
+        blob = self.pack(session)
+        try:
+            write_copy(self.folder, self.generation, blob)
+        except OSError:  # flash is full of samples: the oldest makes room
+            self.make_room()
+            write_copy(self.folder, self.generation, blob)
 
     def load(self, remembered: bytes, session: "Session") -> bool:
         """Begin from RTC memory if that belongs to the flash copy, else from flash; True after a cold start.

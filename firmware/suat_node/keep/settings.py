@@ -91,11 +91,16 @@ class Settings:
         self.trial = {}
         self.save()
 
-    def forget(self, names: "tuple[str, ...]") -> None:
-        """Somebody at the node gave these another value in the configuration."""
-        for table in (self.accepted, self.trial):
-            for name in names:
-                table.pop(name, None)
+    def forget(self, names: "tuple[str, ...] | None" = None) -> None:
+        """Without these (None: all) of what downlinks gave: somebody at the node set them, or other keys came."""
+        if not self.accepted and not self.trial:
+            return
+        if names is None:
+            self.clear()
+        else:
+            for table in (self.accepted, self.trial):
+                for name in names:
+                    table.pop(name, None)
         self.save()
 
 

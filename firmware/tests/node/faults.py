@@ -64,7 +64,7 @@ def test_a_sample_that_flash_lost_does_not_stop_the_acknowledgements():
     flip(bench.FOLDER + "/samples/00000000", 20)  # in the first sample's body
     net.hears = lambda phy: True
     bench.life(node, 80)
-    assert sorted(net.committed) == list(range(1, 85))
+    assert sorted(net.committed) == list(range(1, 85 + 1))
     assert len(node.backlog.held) < 4 and node.counters.lost == 1, len(node.backlog.held)
 
 
@@ -117,7 +117,7 @@ def test_a_clock_ahead_of_utc():
             assert times.age(node.counters, old, power_clock()) == 300
         finally:
             time.epoch_s = before
-        taken = [net.committed[record][0] - network.UTC_S - begin for record in sorted(net.committed)]
+        taken = [net.committed[record][0] - network.UTC_S - begin for record in sorted(net.committed)[1:]]
         assert len(taken) == 6 and taken[0] <= 1, taken
         assert all([899 <= taken[i + 1] - taken[i] <= 901 for i in range(2, 5)]), taken
 
@@ -150,10 +150,11 @@ def test_the_longest_interval_that_a_downlink_may_set():
     net, board, conf = fresh()
     net.settings = {"interval_s": 604800}
     node = bench.start(conf, board)
-    bench.life(node, 2)
-    assert node.counters.interval_s == 604800
+    bench.life(node, 4)
+    assert node.setting("interval_s") == 604800
+    record = node.counters.record
     begin = time.now_us
-    while node.counters.record < 4:
+    while node.counters.record < record + 4:  # two samples with their health
         bench.life(node, 1)
     assert 1 <= (time.now_us - begin) // 604800000000 <= 3
 
@@ -263,10 +264,10 @@ def test_a_full_flash_drops_old_samples_and_goes_on():
     board = bench.hardware("pico_waveshare", net)
     node = bench.start(bench.settings(radio={"dr": 3, "frames": 1}), board, "/flash/suat")
     bench.life(node, 600)
-    assert node.backlog.held[-1] == 599 and node.counters.lost > 0
+    assert node.backlog.held[-1] == 599 + 7 and node.counters.lost > 0  # health of each of seven days
     net.hears = lambda phy: True
     bench.life(node, 20)
-    assert max(net.committed) == 619
+    assert max(net.committed) == 619 + 7
 
 
 def test_a_full_ring_keeps_the_watchdog_quiet():
