@@ -14,14 +14,15 @@
         "adr": true,                     let the network change data rate and power
         "power_dbm": 14,                 at most; the region's limit holds anyway
         "frames": 2,                     most frames per wake while older samples wait, 1..8
-        "channel": 0                     pin to one of the region's channels (a site with a one-channel bridge)
+        "channel": 0,                    pin to one of the region's channels (a site with a one-channel bridge)
+        "lbt": true                      listen before each uplink, not only after an answer was missed
       },
       "settings": {                      may be left out: what a downlink can change too (docs/payload.md, FPort 5)
         "battery_low": 3500              millivolts
       },
       "sensors": [                       read in this order
         {"kind": "capacitive", "at": "probe1", "adc": 26, "power": 22},
-        {"kind": "rs485_soil", "at": "probe2", "uart": 0, "tx": 0, "rx": 1, "address": 1},
+        {"kind": "rs485", "at": "probe2", "uart": 0, "tx": 0, "rx": 1, "address": 1},
         {"kind": "ds18b20",    "at": "node",   "pin": 5},
         {"kind": "battery",    "at": "node"}
       ]
@@ -118,6 +119,7 @@ class Config:
         self.power_dbm = 14
         self.frames = 2
         self.channel = -1  # -1: all
+        self.lbt = False
         self.sensors: "list[Options]" = []
 
     def identity(self) -> bytes:
@@ -166,11 +168,12 @@ def check(raw: "Any") -> Config:
             out.settings[name] = _whole(changed, name, low, high, DEFAULTS[name], "settings.")
     _keys(raw, out)
     radio = raw.get("radio", {})
-    _known(radio, ("dr", "adr", "power_dbm", "frames", "channel"), "radio")
+    _known(radio, ("dr", "adr", "power_dbm", "frames", "channel", "lbt"), "radio")
     out.dr = _whole(radio, "dr", 0, 5, 3, "radio.")
     out.adr = radio.get("adr", True)
-    if not isinstance(out.adr, bool):
-        raise ConfigError("radio.adr must be true or false")
+    out.lbt = radio.get("lbt", False)
+    if not isinstance(out.adr, bool) or not isinstance(out.lbt, bool):
+        raise ConfigError("radio.adr and radio.lbt must be true or false")
     out.power_dbm = _whole(radio, "power_dbm", 0, 22, 14, "radio.")
     out.frames = _whole(radio, "frames", 1, 8, 2, "radio.")
     out.channel = _whole(radio, "channel", -1, 2, -1, "radio.")

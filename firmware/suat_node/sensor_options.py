@@ -24,7 +24,7 @@ COMMON = {
 # allowed: (low, high) for whole numbers, float, list, or the names to choose from
 OPTIONS: "dict[str, tuple[tuple[str, ...], dict[str, tuple[Any, Any]]]]" = {
     "capacitive": (_PROBES, {"adc": (_PIN, NEEDED), "samples": ((1, 63), 9)}),
-    "rs485_soil": (
+    "rs485": (
         _PROBES,
         {
             "address": ((1, 247), 1),
@@ -64,8 +64,8 @@ OPTIONS: "dict[str, tuple[tuple[str, ...], dict[str, tuple[Any, Any]]]]" = {
     "battery": (("node",), {"samples": ((1, 63), 9)}),
     "logger": (("node",), {"rows": ((1, 64), 16), "timeout_ms": ((50, 5000), 500)}),
 }
-for _kind in ("rs485_soil", "ultrasonic", "logger"):
+for _kind in ("rs485", "ultrasonic", "logger"):
     OPTIONS[_kind][1].update(_UART)
 
-# what a register of "rs485_soil" may mean
+# what a register of "rs485" may mean
 REGISTER_FIELDS = ("vwc", "permittivity", "temperature", "ec")

@@ -21,7 +21,7 @@ GOOD: dict[str, Any] = {
     "radio": {"dr": 2, "adr": False, "power_dbm": 10, "frames": 3, "channel": 1},
     "sensors": [
         {"kind": "capacitive", "at": "probe1", "adc": 2, "power": 3},
-        {"kind": "rs485_soil", "at": "probe2", "uart": 1, "tx": 4, "rx": 5, "registers": [["permittivity", 7, 0.01]]},
+        {"kind": "rs485", "at": "probe2", "uart": 1, "tx": 4, "rx": 5, "registers": [["permittivity", 7, 0.01]]},
         {"kind": "battery"},
     ],
 }

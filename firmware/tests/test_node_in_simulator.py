@@ -141,8 +141,8 @@ class Server:
 
 # Pins that the radio of none of the ESP32 boards uses.
 SOIL: list[dict[str, Any]] = [
-    {"kind": "rs485_soil", "at": "probe1", "uart": 1, "tx": 43, "rx": 44, "address": 1, "power": 21},
-    {"kind": "rs485_soil", "at": "probe2", "uart": 1, "tx": 43, "rx": 44, "address": 2, "power": 21},
+    {"kind": "rs485", "at": "probe1", "uart": 1, "tx": 43, "rx": 44, "address": 1, "power": 21},
+    {"kind": "rs485", "at": "probe2", "uart": 1, "tx": 43, "rx": 44, "address": 2, "power": 21},
     {"kind": "capacitive", "at": "probe3", "adc": 4, "power": 21},
     {"kind": "ds18b20", "at": "node", "pin": 2, "power": 21},
     {"kind": "battery", "at": "node"},

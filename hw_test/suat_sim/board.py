@@ -91,7 +91,7 @@ class Board:
         self.i2c: dict[int, EventCounter] = {}
         wiring = self.wiring
         taken = (wiring.NSS, wiring.RESET, wiring.BUSY, wiring.DIO1, wiring.SCK, wiring.MOSI, wiring.MISO)
-        serial = {"rs485_soil": ModbusProbe, "ultrasonic": Ultrasonic, "logger": Logger}
+        serial = {"rs485": ModbusProbe, "ultrasonic": Ultrasonic, "logger": Logger}
         for sensor in config["sensors"]:
             kind = sensor["kind"]
             for option in ("adc", "pin", "tx", "rx", "de", "sda", "scl", "power"):

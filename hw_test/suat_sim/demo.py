@@ -50,7 +50,7 @@ JOIN_EUI = "0000000000000001"
 
 # Nodes with a panel, which sleep lightly; a logger's node sleeps for hours, deeply, and begins anew at each wake.
 BOARDS = {"soil": "pico_waveshare", "water": "pico_waveshare", "logger": "lilygo_t3s3"}
-_RS485 = {"kind": "rs485_soil", "uart": 1, "tx": 8, "rx": 9, "de": 7, "power": 22}
+_RS485 = {"kind": "rs485", "uart": 1, "tx": 8, "rx": 9, "de": 7, "power": 22}
 SENSORS: dict[str, list[Plain]] = {
     "soil": [
         {**_RS485, "at": "probe1", "address": 1},

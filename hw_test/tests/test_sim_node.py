@@ -165,7 +165,7 @@ def test_a_fault_of_the_simulator_is_not_taken_for_the_sensors() -> None:
     config = {
         "board": "heltec_v3",
         "kind": "soil",
-        "sensors": [{"kind": "rs485_soil", "at": "probe1", "uart": 1, "tx": 43, "rx": 44}],
+        "sensors": [{"kind": "rs485", "at": "probe1", "uart": 1, "tx": 43, "rx": 44}],
         "abp": {"dev_addr": "01020304", "nwk_skey": "00" * 16, "app_skey": "11" * 16},
     }
     with (

@@ -13,7 +13,7 @@ Hardware API: machine.UART (see sensors.uart): write, readline, any, deinit.
 
 from suat_node import power
 from suat_node.sensors import CORRUPT, MISSING, Fault, uart
-from suat_node.sensors.rs485_soil import crc16
+from suat_node.sensors.rs485 import crc16
 
 TYPE_CHECKING = False
 if __debug__ and TYPE_CHECKING:

@@ -8,8 +8,8 @@ import onewire
 from suat_node import sensors as all_sensors
 from suat_node.keep import meter
 from suat_node.keep.counters import Counters
-from suat_node.sensors import battery, capacitive, ds18b20, flow, logger, pressure, rs485_soil, ultrasonic
-from suat_node.sensors.rs485_soil import crc16
+from suat_node.sensors import battery, capacitive, ds18b20, flow, logger, pressure, rs485, ultrasonic
+from suat_node.sensors.rs485 import crc16
 
 
 def made(sensor):
@@ -116,17 +116,17 @@ def modbus(words, damage=0, cut=100, exception=0):
     return answer
 
 
-def test_rs485_soil_probe():
+def test_rs485_probe():
     board = bench.hardware()
-    sensor = made({"kind": "rs485_soil", "at": "probe2", "uart": 0, "tx": 0, "rx": 1, "de": 4})
+    sensor = made({"kind": "rs485", "at": "probe2", "uart": 0, "tx": 0, "rx": 1, "de": 4})
     machine.lines = {0: modbus([253, 65536 - 52, 140])}
     machine.writes.clear()
-    out = rs485_soil.read(sensor, board)
+    out = rs485.read(sensor, board)
     assert abs(out["vwc"] - 0.253) < 1e-9 and abs(out["temperature"] + 5.2) < 1e-9 and abs(out["ec"] - 0.14) < 1e-9
     assert machine.writes == [(4, 1), (4, 0)], "the bus was left to the probe"
     other = made(
         {
-            "kind": "rs485_soil",
+            "kind": "rs485",
             "at": "probe2",
             "uart": 0,
             "tx": 0,
@@ -135,12 +135,12 @@ def test_rs485_soil_probe():
         }
     )
     machine.lines = {0: modbus([0, 0, 0, 0, 215, 0, 0, 1234])}
-    assert rs485_soil.read(other, board) == {"permittivity": 1234 * 0.01, "temperature": 21.5}
+    assert rs485.read(other, board) == {"permittivity": 1234 * 0.01, "temperature": 21.5}
 
 
 def test_rs485_faults():
     board = bench.hardware()
-    sensor = made({"kind": "rs485_soil", "at": "probe2", "uart": 0, "tx": 0, "rx": 1})
+    sensor = made({"kind": "rs485", "at": "probe2", "uart": 0, "tx": 0, "rx": 1})
     cases = (
         (None, 1),
         (lambda request: b"", 1),
@@ -152,12 +152,12 @@ def test_rs485_faults():
     )
     for line, code in cases:
         machine.lines = {0: line}
-        assert fault(rs485_soil.read, sensor, board) == code
+        assert fault(rs485.read, sensor, board) == code
 
 
 def test_rs485_second_try_is_heard():
     board = bench.hardware()
-    sensor = made({"kind": "rs485_soil", "at": "probe2", "uart": 0, "tx": 0, "rx": 1})
+    sensor = made({"kind": "rs485", "at": "probe2", "uart": 0, "tx": 0, "rx": 1})
     calls = []
 
     def once(request):
@@ -165,7 +165,7 @@ def test_rs485_second_try_is_heard():
         return modbus([100, 200, 300])(request) if len(calls) > 1 else b""
 
     machine.lines = {0: once}
-    assert abs(rs485_soil.read(sensor, board)["vwc"] - 0.1) < 1e-9
+    assert abs(rs485.read(sensor, board)["vwc"] - 0.1) < 1e-9
 
 
 def frame(mm, damage=0):
@@ -307,7 +307,7 @@ def test_a_broken_sensor_costs_only_its_own_reading_and_its_supply_goes_off():
     machine.analog = {27: [30000], 26: [25000]}
     conf = bench.settings(
         sensors=[
-            {"kind": "rs485_soil", "at": "probe1", "uart": 0, "tx": 0, "rx": 1, "power": 22},
+            {"kind": "rs485", "at": "probe1", "uart": 0, "tx": 0, "rx": 1, "power": 22},
             {"kind": "capacitive", "at": "probe2", "adc": 27, "power": 21},
             {"kind": "ds18b20", "at": "probe2", "pin": 5},
             {"kind": "battery"},
@@ -323,7 +323,7 @@ def test_a_broken_sensor_costs_only_its_own_reading_and_its_supply_goes_off():
 
 def test_a_driver_that_raises_anything_is_a_fault():
     board = bench.hardware()
-    conf = bench.settings(sensors=[{"kind": "rs485_soil", "at": "probe1", "uart": 0, "tx": 0, "rx": 1}])
+    conf = bench.settings(sensors=[{"kind": "rs485", "at": "probe1", "uart": 0, "tx": 0, "rx": 1}])
 
     def explode(request):
         raise ZeroDivisionError

@@ -22,7 +22,7 @@ conf = bench.settings(
     sys.argv[1],
     sensors=[
         {"kind": "capacitive", "at": "probe1", "adc": 27},
-        dict(line, kind="rs485_soil", at="probe2"),
+        dict(line, kind="rs485", at="probe2"),
         {"kind": "ds18b20", "at": "node", "pin": 5},
         dict(line, kind="ultrasonic"),
         {"kind": "pressure", "adc": 28},
