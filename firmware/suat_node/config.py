@@ -70,7 +70,7 @@ if __debug__ and TYPE_CHECKING:
         BATTERY_ADC: int
         BATTERY_DIVIDER: float
         BATTERY_ENABLE: int | None
-        BATTERY_LEVEL: int
+        BATTERY_LEVEL: int | None
         VEXT: int | None
         VEXT_LEVEL: int
 

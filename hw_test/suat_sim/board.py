@@ -47,6 +47,8 @@ class Board:
         self.chip_name = wiring.CHIP
         self.nss, self.reset, self.busy, self.dio1 = wiring.NSS, wiring.RESET, wiring.BUSY, wiring.DIO1
         self.esp32 = wiring.CHIP.startswith("esp32")
+        # A pin that nobody drives reads 1: where the board file leaves the level open, the divider is off there.
+        self.battery_level = 0 if wiring.BATTERY_LEVEL is None else wiring.BATTERY_LEVEL
         self.clock = Clock(setup["now"], setup["ppm"], setup["ticks_offset"])
         self.clock.power_cut_at = setup["power_cut"] or NEVER
         self.clock.on_power_cut = self.power_cut

@@ -33,7 +33,7 @@ class Analog:
             depth = board.value("water.depth")
             return 0.0 if depth is None else (4.0 + 16.0 * depth / sensor["full_m"]) / 1000 * sensor["shunt_ohm"]
         enable = board.wiring.BATTERY_ENABLE
-        if enable is not None and board.levels.get(enable) != board.wiring.BATTERY_LEVEL:
+        if enable is not None and board.levels.get(enable) != board.battery_level:
             return 0.0
         battery = board.value("node.battery")
         return 0.0 if battery is None else battery / board.wiring.BATTERY_DIVIDER

@@ -3,7 +3,8 @@
 Pins: Waveshare's page of the Pico-LoRa-SX1262 (BUSY GP2, CS GP3, CLK GP10, MOSI GP11, MISO GP12, RESET GP15,
 DIO1 GP20) and, agreeing, meshtastic/firmware variants/rpipico/variant.h. TCXO 1.8 V on DIO3, RF switch on DIO2: the
 Core1262 module's page (waveshare.com/wiki/Core1262-868M) as meshtastic/firmware variants/ai-c3/variant.h cites it.
-Battery: divider 200k/100k on GP26, the same rpipico/variant.h.
+Battery: divider 200k/100k on GP26, the same rpipico/variant.h; FreakWAN's file for this hat, which has the same pins,
+found 3.12 on one piece: check it with a voltmeter. Any pin can wake the Pico from lightsleep.
 """
 
 CHIP = "rp2040"

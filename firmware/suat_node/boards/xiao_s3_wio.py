@@ -1,8 +1,11 @@
-"""Seeed XIAO ESP32-S3 with Wio-SX1262 on the board-to-board connector: battery nodes.
+"""Seeed XIAO ESP32-S3 (ESP32-S3R8) with Wio-SX1262 on the board-to-board connector: battery nodes.
 
 Pins: Seeed's schematic of the Wio-SX1262 (NSS 41, RST 42, BUSY 40, DIO1 39, RF_SW 38; SPI on D8..D10: 7, 8, 9) and,
-agreeing, meshtastic/firmware variants/esp32s3/seeed_xiao_s3/variant.h (RXEN 38, RF switch on DIO2, TCXO 1.8 V on DIO3).
+agreeing, both meshtastic/firmware variants/esp32s3/seeed_xiao_s3/variant.h (RXEN 38, RF switch on DIO2, TCXO 1.8 V on
+DIO3) and, for the XIAO's own pins, espressif/arduino-esp32 variants/XIAO_ESP32S3/pins_arduino.h. RF_SW is high only
+while the radio listens: left high it draws 55 uA (forum.seeedstudio.com/t/294956).
 The board has no battery divider: solder two 200k resistors to A0 (GPIO1) as Seeed's page on the XIAO ESP32-S3 shows.
+Wake pins: D1..D5 (GPIO2..6); D6, D7 (43, 44) cannot wake the chip.
 """
 
 CHIP = "esp32s3"

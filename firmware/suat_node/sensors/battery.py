@@ -3,6 +3,8 @@
 Hardware API: machine.ADC read_u16 (RP2040) or read_uv (ESP32); machine.Pin where the divider is switched.
 """
 
+import machine
+
 from suat_node import power
 from suat_node.sensors import adc, volts
 
@@ -13,14 +15,17 @@ if __debug__ and TYPE_CHECKING:
 
 def read(sensor: "Options", board: "Board") -> "dict[str, int | float]":
     """{"battery": V}."""
-    if board.BATTERY_ENABLE is None:
+    pin, level = board.BATTERY_ENABLE, board.BATTERY_LEVEL
+    if pin is None:
         return {"battery": _volts(sensor, board)}
-    switch = power.output(board.BATTERY_ENABLE, board.BATTERY_LEVEL)
+    if level is None:
+        level = 1 - machine.Pin(pin, machine.Pin.IN).value()  # it rests, or is held, where the divider is off
+    switch = power.output(pin, level)
     try:
         power.wait_ms(10)  # the divider's resistance charges the ADC's input
         return {"battery": _volts(sensor, board)}
     finally:
-        switch.value(1 - board.BATTERY_LEVEL)
+        switch.value(1 - level)
 
 
 def _volts(sensor: "Options", board: "Board") -> float:

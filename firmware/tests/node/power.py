@@ -216,3 +216,16 @@ def test_a_battery_that_breaks_down_at_each_frame_burns_neither_counters_nor_fla
                 bench.life(node, 1)
         assert time.now_us - begin < 6 * 3600 * 1000000
         assert node.counters.false_starts == 0
+
+
+def test_the_battery_divider_is_connected_at_the_level_that_the_board_does_not_rest_at():
+    from suat_node.sensors import battery
+
+    for rest in (1, 0):  # Heltec V3.0 and V3.1; V3.2
+        board = bench.hardware("heltec_v3")
+        machine.levels = {board.BATTERY_ENABLE: rest}
+        machine.writes = []
+        battery.read({"samples": 1}, board)
+        assert machine.writes == [(37, 1 - rest), (37, rest)], machine.writes
+        battery.read({"samples": 1}, board)  # after deep sleep the pin is held where it rested
+        assert machine.writes[2:] == [(37, 1 - rest), (37, rest)]
