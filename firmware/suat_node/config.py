@@ -170,10 +170,10 @@ def check(raw: "Any") -> Config:
     radio = raw.get("radio", {})
     _known(radio, ("dr", "adr", "power_dbm", "frames", "channel", "lbt"), "radio")
     out.dr = _whole(radio, "dr", 0, 5, 3, "radio.")
-    out.adr = radio.get("adr", True)
-    out.lbt = radio.get("lbt", False)
-    if not isinstance(out.adr, bool) or not isinstance(out.lbt, bool):
-        raise ConfigError("radio.adr and radio.lbt must be true or false")
+    for name in ("adr", "lbt"):
+        setattr(out, name, radio.get(name, getattr(out, name)))
+        if not isinstance(getattr(out, name), bool):
+            raise ConfigError("radio.%s must be true or false" % name)
     out.power_dbm = _whole(radio, "power_dbm", 0, 22, 14, "radio.")
     out.frames = _whole(radio, "frames", 1, 8, 2, "radio.")
     out.channel = _whole(radio, "channel", -1, 2, -1, "radio.")

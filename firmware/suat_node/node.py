@@ -108,7 +108,7 @@ def wake(node: Node) -> None:
     if now >= counters.next_sense:
         sample.sense(node, now)
     try:
-        if not node.session.joined and now >= max(counters.next_join, counters.quiet_until):
+        if join.due(node.session, counters):
             join.attempt(node.radio, node.session, counters)
         if node.session.joined:
             uplink.deliver(node)

@@ -50,12 +50,17 @@ class Region(Forwarded):
             raise ValueError("%s has no RX1DROffset %d at DR%d" % (self.name, offset, dr))
         return min(5, dr + offset - 5) if offset > 5 else max(0, dr - offset)
 
+    def band(self, hz: int) -> int:
+        """Place in `bands` of the sub-band that a frequency lies in, -1 outside the plan."""
+        for i, (low, high, _share) in enumerate(self.bands):
+            if low <= hz <= high:
+                return i
+        return -1
+
     def duty_cycle(self, hz: int) -> float:
         """Share of time a sender may use at this frequency: 1.0 is no limit, 0.0 is outside the plan."""
-        for low, high, share in self.bands:
-            if low <= hz <= high:
-                return share
-        return 0.0
+        band = self.band(hz)
+        return 0.0 if band < 0 else self.bands[band][2]
 
     def tx_power_dbm(self, index: int) -> int:
         """EIRP of a TXPower index: 2 dB steps down from the most this plan allows."""
@@ -73,7 +78,8 @@ def decode_cflist(cflist: bytes) -> list[int]:
 
 _EU868_BANDS = (
     (863000000, 864999999, 0.001),
-    (865000000, 868600000, 0.01),
+    (865000000, 867999999, 0.01),
+    (868000000, 868600000, 0.01),
     (868700000, 869200000, 0.001),
     (869400000, 869650000, 0.1),
     (869700000, 870000000, 0.01),

@@ -48,7 +48,7 @@ _NAMES = (  # new ones go to the end: a version before this reads its own from t
     "next_sense",  # node clock; 0: at once
     "next_join",
     "join_tries",
-    "join_since",
+    "join_period",  # of the join back-off (mac/join.py) in which ...
     "quiet_until",  # node clock: the duty cycle allows nothing before
     "health_at",  # node clock of the last health sample
     "lost",  # samples dropped from a full ring or for want of flash
@@ -70,6 +70,7 @@ _NAMES = (  # new ones go to the end: a version before this reads its own from t
     "flow_at",  # ... when, 0: never
     "night_mm",  # depth at the first sample of the night, 0: none
     "night_at",
+    "join_ms",  # ... so much air time of requests was used
 )
 _FORGOTTEN = (
     "utc_offset",
@@ -77,7 +78,7 @@ _FORGOTTEN = (
     "next_sense",
     "next_join",
     "join_tries",
-    "join_since",
+    "join_period",
     "quiet_until",
     "health_at",
     "rejoin_at",
@@ -106,7 +107,7 @@ class Counters:
         oldest = known = logger_next = pulses = pulse_last = utc_offset = sync_boot = sync_offset = synced_at = 0
         rejoin_at = air_ms = extra_ms = extra_since = drift = drift_from = drift_offset = battery_mv = 0
         battery_state = events = event_hour = event_count = flow_since = flow_last = flow_at = night_mm = night_at = 0
-        next_sense = next_join = join_tries = join_since = quiet_until = health_at = lost = radio_errors = 0
+        next_sense = next_join = join_tries = join_period = join_ms = quiet_until = health_at = lost = radio_errors = 0
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
@@ -173,11 +174,12 @@ class Counters:
                 self.record_top += RECORD_CHUNK
                 self.dev_nonce += 1
             self.cold()
+            session.quiet = [0] * len(session.quiet)
         return True
 
     def cold(self) -> None:
         """What a start without RTC memory means: the rest of each chunk is skipped, the node clock began anew."""
-        self.fcnt_up = self.fcnt_top
+        self.fcnt_up = min(self.fcnt_top, NONE)
         self.record = self.record_top
         self.waiting = []
         self.named = []
@@ -188,7 +190,9 @@ class Counters:
     def next_fcnt(self, session: "Session") -> int:
         """A frame counter that was never used; the chunk is on flash before its first number is given out."""
         if self.fcnt_up >= self.fcnt_top:
-            self.fcnt_top = self.fcnt_up + FCNT_CHUNK
+            if self.fcnt_up >= NONE:
+                raise CountersLost("all frame counters are used up: provision the node anew")
+            self.fcnt_top = min(self.fcnt_up + FCNT_CHUNK, NONE)
             self.save(session)
         self.fcnt_up += 1
         return self.fcnt_up - 1

@@ -1,13 +1,13 @@
 """What the node does with the network's MAC commands (TS001-1.0.4 section 5), and its answers.
 
-A block of LinkADRReq is taken as one; RXParamSetupAns, RXTimingSetupAns and DlChannelAns are sticky. TXParamSetupReq is
-not answered: none of the four regions has it.
+A block of LinkADRReq is taken as one. TXParamSetupReq is not answered: none of the four regions has it.
 """
 
 from suat_wire import commands as mac
 from suat_wire.lorawan import DOWN, UP
 
 from suat_node.keep import times
+from suat_node.mac import link
 from suat_node.mac.session import MAX_CHANNELS, whole
 
 TYPE_CHECKING = False
@@ -32,15 +32,15 @@ def obey(session: "Session", counters: "Counters", commands: "list[tuple[int, by
             session.answers += _link_adr(session, block) * len(block)
         elif cid == mac.DEVICE_TIME:
             times.learn(counters, mac.device_time_us(args) // 1000, sent_at)
+        elif cid == mac.LINK_CHECK:
+            session.link = (args[0], args[1])
+        elif cid == mac.DEV_STATUS:
+            session.answers += mac.build(cid, UP, battery=_battery(session, counters), margin_db=_margin(session))
         elif cid in _ANSWERS:
-            answer = _ANSWERS[cid](session, mac.fields(cid, DOWN, args))
-            if cid in _STICKY:
-                session.sticky += answer
-            else:
-                session.answers += answer
-    # all commands are carried out; answers that no uplink carries are not kept (TS001 4.3.1.6)
-    session.sticky = whole(session.sticky, 15)
-    session.answers = whole(session.answers, 15)
+            session.answers += _ANSWERS[cid](session, mac.fields(cid, DOWN, args))
+    # all commands are carried out; answers that no uplink carries are not kept (TS001 5)
+    session.answers = whole(session.answers, session.region.max_payload[session.dr])
+    counters.quiet_until = link.free_at(session, session.dr)
 
 
 def _link_adr(session: "Session", block: "list[dict[str, int]]") -> bytes:
@@ -108,9 +108,18 @@ def _rx_param(session: "Session", request: "dict[str, int]") -> bytes:
     )
 
 
-def _dev_status(session: "Session", _request: "dict[str, int]") -> bytes:
-    """Battery 255: the volts travel in our own payload, their meaning depends on the cell."""
-    return mac.build(mac.DEV_STATUS, UP, battery=255, margin_db=max(-32, min(31, session.snr)))
+def _battery(session: "Session", counters: "Counters") -> int:
+    """5.5: 1 at the voltage called the floor, 64 at the one called low and so on, 255 where these are not known."""
+    settings = session.config.settings
+    floor = settings.get("battery_floor", 0)
+    step = settings.get("battery_low", 0) - floor
+    if not floor or step <= 0 or not counters.battery_mv:
+        return 255
+    return max(1, min(254, 1 + (counters.battery_mv - floor) * 63 // step))
+
+
+def _margin(session: "Session") -> int:
+    return max(-32, min(31, session.snr))
 
 
 def _new_channel(session: "Session", request: "dict[str, int]") -> bytes:
@@ -147,9 +156,7 @@ def _dl_channel(session: "Session", request: "dict[str, int]") -> bytes:
 _ANSWERS = {
     mac.DUTY_CYCLE: _duty_cycle,
     mac.RX_PARAM_SETUP: _rx_param,
-    mac.DEV_STATUS: _dev_status,
     mac.NEW_CHANNEL: _new_channel,
     mac.RX_TIMING_SETUP: _rx_timing,
     mac.DL_CHANNEL: _dl_channel,
 }
-_STICKY = (mac.RX_PARAM_SETUP, mac.RX_TIMING_SETUP, mac.DL_CHANNEL)

@@ -2,6 +2,9 @@
 
 Counters are in keep/counters.py. Everything here travels with them to flash and RTC memory, so that a node that
 restarts still knows the network's settings (TS001-1.0.4 4.2.2 asks this of every device that keeps its session).
+
+Answers to MAC commands stay in their order (TS001 5); those of _STICKY repeat until a class A downlink shows that they
+arrived (5.4, 5.7, 5.10). Dwell time limits exist in none of the four regions.
 """
 
 import struct
@@ -17,7 +20,9 @@ if __debug__ and TYPE_CHECKING:
     from suat_node.keep.counters import Counters
 
 MAX_CHANNELS = 16
-_FIXED = "<BI16s16sBBBBBIBHBHBbhBBI"
+FOPTS = 15  # bytes of MAC commands beside a payload
+_STICKY = (commands.RX_PARAM_SETUP, commands.RX_TIMING_SETUP, commands.DL_CHANNEL)
+_FIXED = "<BI16s16sBBBBBIBHBHBbhHBHBBI"
 _CHANNEL = "<IIB"
 
 
@@ -27,12 +32,16 @@ def whole(answers: bytes, limit: int) -> bytes:
 
 
 class Downlink:
-    """A genuine downlink: `fport` None when it has no payload, `commands` the MAC commands as (CID, arguments)."""
+    """A genuine downlink: `fport` None when it has no payload, `commands` the MAC commands as (CID, arguments).
 
-    def __init__(self, fport: "int | None", payload: bytes, mac: "list[tuple[int, bytes]]") -> None:
+    `ack`: it acknowledges a confirmed uplink.
+    """
+
+    def __init__(self, fport: "int | None", payload: bytes, mac: "list[tuple[int, bytes]]", ack: bool) -> None:
         self.fport = fport
         self.payload = payload
         self.commands = mac
+        self.ack = ack
 
 
 class Session:
@@ -46,11 +55,15 @@ class Session:
         self.dev_addr = 0
         self._nwk = self._app = bytes(16)
         self._keys: "tuple[Aes, Aes] | None" = None
-        self.sticky = b""  # answers repeated until a downlink shows that they arrived (TS001 5.4, 5.7, 5.10)
-        self.answers = b""  # answers sent once
+        self.answers = b""  # to MAC commands, for the next uplink
+        self.link_check = False  # ask for one with the next uplink
+        self.link: "tuple[int, int] | None" = None  # its answer: margin in dB, gateways
         self.ack = False  # the last downlink was a confirmed one
         self.snr = 0  # of the last downlink, dB
         self.rssi = 0  # dBm, 0: none was heard
+        self.quiet = [0] * (len(self.region.bands) + 1)  # node clock: each band is closed until, at last all of them
+        self.wary = 0  # so many more uplinks listen before they talk: an answer was missed
+        self.busy = 0  # how often another was heard then, modulo 2^16
         self.reset_radio()
         if not config.otaa:
             self.activate(config.dev_addr, config.nwk_skey, config.app_skey)
@@ -69,6 +82,7 @@ class Session:
         self.adr_count = 0
         self.channels = [[hz, hz, 0x50] for hz in region.channels_hz]  # uplink, downlink, data rates max << 4 | min
         self.mask = (1 << len(self.channels)) - 1
+        self.used = 0  # channels that had their turn
 
     def activate(self, dev_addr: int, nwk: bytes, app: bytes) -> None:
         """Begin a session with these keys."""
@@ -76,7 +90,7 @@ class Session:
         self.dev_addr = dev_addr
         self._nwk, self._app = nwk, app
         self._keys = None
-        self.sticky = self.answers = b""
+        self.answers = b""
         self.ack = False
 
     def accept(self, answer: "lorawan.JoinAccept", keys: "tuple[bytes, bytes]") -> None:
@@ -122,13 +136,17 @@ class Session:
             1 if self.ack else 0,
             self.snr,
             self.rssi,
+            self.used,
+            self.wary,
+            self.busy,
             len(self.channels),
             1 if self.adr else 0,
             self._configured(),
         )
         for up, down, rates in self.channels:
             out += struct.pack(_CHANNEL, up, down, rates)
-        return out + bytes((len(self.sticky),)) + self.sticky + bytes((len(self.answers),)) + self.answers
+        count = len(self.quiet)
+        return out + struct.pack("<B%dIB" % count, count, *(self.quiet + [len(self.answers)])) + self.answers
 
     def unpack(self, blob: bytes) -> None:
         """Take over what `pack` made, but not radio settings that belong to another configuration."""
@@ -139,17 +157,18 @@ class Session:
         self.dr, self.power, self.nb_trans, self.rx1_offset, self.rx2_dr, self.rx2_hz = values[4:10]
         self.rx1_delay, self.mask, self.max_duty, self.adr_count = values[10:14]
         self.ack = values[14] != 0
-        self.snr, self.rssi = values[15:17]
+        self.snr, self.rssi, self.used, self.wary, self.busy = values[15:20]
         pos = struct.calcsize(_FIXED)
         self.channels = []
-        for _ in range(values[17]):
+        for _ in range(values[20]):
             self.channels.append(list(struct.unpack_from(_CHANNEL, blob, pos)))
             pos += struct.calcsize(_CHANNEL)
-        end = pos + 1 + blob[pos]
-        self.sticky = blob[pos + 1 : end]
-        self.answers = blob[end + 1 : end + 1 + blob[end]]
-        if values[19] == self._configured():
-            self.adr = values[18] != 0
+        if values[22] == self._configured():
+            self.adr = values[21] != 0
+            count = len(self.quiet)
+            self.quiet = list(struct.unpack_from("<%dI" % count, blob, pos + 1))
+            pos += 1 + 4 * count
+            self.answers = blob[pos + 1 : pos + 1 + blob[pos]]
         else:
             self.reset_radio()
             self.joined = self.joined and not self.config.otaa  # by a join the network starts over too
@@ -159,8 +178,10 @@ class Session:
         config = self.config
         return int(crc32(b"%s %d %d %d" % (config.region.encode(), config.dr, config.adr, config.channel)))
 
-    def uplink(self, fcnt: int, fport: int, payload: bytes, fopts: bytes, adr_ack_req: bool) -> bytes:
-        """Seal one unconfirmed uplink. FrameError when it is larger than the data rate carries."""
+    def uplink(
+        self, fcnt: int, fport: int, payload: bytes, fopts: bytes, adr_ack_req: bool, confirmed: bool = False
+    ) -> bytes:
+        """Seal one uplink. FrameError when it is larger than the data rate carries."""
         limit = self.region.max_payload[self.dr]
         if len(payload) + len(fopts) > limit:
             raise lorawan.FrameError("%d bytes, DR%d carries %d" % (len(payload) + len(fopts), self.dr, limit))
@@ -168,7 +189,7 @@ class Session:
         phy = lorawan.seal(
             nwk,
             app,
-            lorawan.UNCONFIRMED_UP,
+            lorawan.CONFIRMED_UP if confirmed else lorawan.UNCONFIRMED_UP,
             self.dev_addr,
             fcnt,
             fport,
@@ -179,14 +200,26 @@ class Session:
             self.ack,
         )
         self.ack = False
-        if fopts:  # else they wait
-            self.answers = b""
+        if fopts or not fport:  # else they wait
+            self.link_check = False
+            answers = commands.parse(self.answers, lorawan.UP)
+            self.answers = b"".join([bytes((cid,)) + args for cid, args in answers if cid in _STICKY])
         return phy
 
+    def ask_link_check(self) -> None:
+        """Have the network say how well it hears the next uplink; `link` is None until it does (TS001 5.1)."""
+        self.link_check = True
+        self.link = None
+
     def fopts(self, want_time: bool, limit: int) -> bytes:
-        """Answers and requests for the next uplink, cut at a command boundary (TS001 4.3.1.6)."""
-        request = bytes((commands.DEVICE_TIME,)) if want_time else b""
-        return whole(request + self.sticky + self.answers, min(15, limit))
+        """Answers, then requests for the next uplink, cut at a command boundary (TS001 5, table 15).
+
+        More than FOPTS bytes travel without a payload, on FPort 0.
+        """
+        requests = bytes((commands.LINK_CHECK,)) if self.link_check else b""
+        if want_time:
+            requests += bytes((commands.DEVICE_TIME,))
+        return whole(self.answers + requests, limit)
 
     def open(self, phy: bytes, counters: "Counters") -> "Downlink | None":
         """A downlink that is for this session, genuine and new, else None. Its counter is used up at once."""
@@ -204,6 +237,6 @@ class Session:
         payload = lorawan.open_payload(nwk, app, frame, fcnt)
         self.ack = frame.mtype == lorawan.CONFIRMED_DOWN
         self.adr_count = 0
-        self.sticky = b""
+        self.answers = b""
         mac = payload if frame.fport == 0 else frame.fopts
-        return Downlink(frame.fport, b"" if frame.fport == 0 else payload, commands.parse(mac, lorawan.DOWN))
+        return Downlink(frame.fport, b"" if frame.fport == 0 else payload, commands.parse(mac, lorawan.DOWN), frame.ack)

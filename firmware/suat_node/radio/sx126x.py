@@ -27,6 +27,7 @@ _SET_SLEEP = const(0x84)  # 13.1.1
 _SET_STANDBY = const(0x80)  # 13.1.2
 _SET_TX = const(0x83)  # 13.1.4
 _SET_RX = const(0x82)  # 13.1.5
+_SET_CAD = const(0xC5)  # 13.1.6
 _SET_REGULATOR = const(0x96)  # 13.1.11
 _CALIBRATE = const(0x89)  # 13.1.12
 _CALIBRATE_IMAGE = const(0x98)  # 13.1.13
@@ -45,6 +46,7 @@ _SET_PACKET_TYPE = const(0x8A)  # 13.4.2
 _SET_TX_PARAMS = const(0x8E)  # 13.4.4
 _SET_MODULATION = const(0x8B)  # 13.4.5
 _SET_PACKET = const(0x8C)  # 13.4.6
+_SET_CAD_PARAMS = const(0x88)  # 13.4.7
 _SET_BUFFER_BASE = const(0x8F)  # 13.4.8
 _SET_SYMBOL_TIMEOUT = const(0xA0)  # 13.4.9
 _GET_RX_BUFFER = const(0x13)  # 13.5.2
@@ -62,11 +64,13 @@ _IRQ_TX_DONE = const(0x0001)
 _IRQ_RX_DONE = const(0x0002)
 _IRQ_HEADER_ERROR = const(0x0020)
 _IRQ_CRC_ERROR = const(0x0040)
+_IRQ_CAD_DETECTED = const(0x0100)
 _IRQ_TIMEOUT = const(0x0200)
-_IRQ_USED = const(0x0263)
+_IRQ_USED = const(0x03E3)  # CadDone among them
 
 _BUSY_LIMIT_MS = const(200)  # calibration with a slow TCXO takes the longest, about 20 ms
-_MAX_SYMBOLS = const(62)  # beyond, the symbol timeout loses resolution
+_MAX_SYMBOLS = const(62)  # beyond, the symbol timeout loses resolution: the timer takes over
+_HEADER_SYMBOLS = const(13)  # sync word and header, at which the timer stops (13.1.5); the symbol timeout stops before
 
 # dBm -> (paDutyCycle, hpMax) for which SetTxParams code 22 gives that power: table 13-21
 _PA = ((14, 2, 2), (17, 2, 3), (20, 3, 5), (22, 4, 7))
@@ -74,6 +78,8 @@ _PA = ((14, 2, 2), (17, 2, 3), (20, 3, 5), (22, 4, 7))
 _TCXO = {160: 0, 170: 1, 180: 2, 220: 3, 240: 4, 270: 5, 300: 6, 330: 7}
 # MHz from, to -> CalibrateImage bytes: table 9-2
 _IMAGE = ((430, 440, 0x6B, 0x6F), (470, 510, 0x75, 0x81), (779, 787, 0xC1, 0xC5), (863, 870, 0xD7, 0xDB))
+# SF -> (symbols as 13.4.7 counts them, detection peak) at 125 kHz: Semtech AN1200.48
+_CAD = {7: (1, 22), 8: (1, 22), 9: (2, 23), 10: (2, 24), 11: (2, 25), 12: (2, 28)}
 _BANDWIDTH = {125000: 4, 250000: 5, 500000: 6}  # table 13-48
 
 
@@ -113,7 +119,7 @@ class Sx126x:
         self.asleep = False
         self.ready = False
         self._image = (0, 0)
-        self._head = bytearray(4)
+        self._limit = 0  # of the prepared window by the timer, 15.625 us; 0: by the symbol timeout
 
     # the bus
 
@@ -292,11 +298,28 @@ class Sx126x:
             time.sleep_us(500)
         return self._flags()
 
+    def hears(self, hz: int, sf: int, bw_hz: int) -> bool:
+        """Whether another node is on the air here: channel activity detection, four symbols at most."""
+        self._tune(hz, sf, bw_hz, 255, False)
+        symbols, peak = _CAD[sf]
+        self._write(bytes((_SET_CAD_PARAMS, symbols, peak, 10, 0, 0, 0, 0)))  # then back to standby
+        self._clear()
+        self._switch(1, 0)
+        self._write(bytes((_SET_CAD,)))
+        flags = self._await(time.ticks_ms(), 8 * symbol_us(sf, bw_hz) // 1000 + 50)
+        self._clear()
+        self._switch(0, 0)
+        return flags & _IRQ_CAD_DETECTED != 0
+
     def prepare(self, hz: int, sf: int, bw_hz: int, symbols: int) -> None:
         """Everything of a receive window that can be done before it opens; the oscillator keeps running."""
         self._tune(hz, sf, bw_hz, 255, True)
         self._set_register(_REG_RX_GAIN, 0x96)  # 9.6: boosted gain, 3 dB for 2 mA
-        count = min(_MAX_SYMBOLS, symbols + 1 & 0xFE)
+        self._limit = 0
+        count = symbols + 1 & 0xFE
+        if count > _MAX_SYMBOLS:
+            count = 0
+            self._limit = (symbols + _HEADER_SYMBOLS) * symbol_us(sf, bw_hz) * 64 // 1000
         self._write(bytes((_SET_SYMBOL_TIMEOUT, count)))
         self._clear()
         self._write(bytes((_SET_STANDBY, 1)))  # STDBY_XOSC: no start-up time of the TCXO when the window opens
@@ -304,7 +327,8 @@ class Sx126x:
 
     def listen(self, sf: int, bw_hz: int, symbols: int) -> "Packet | None":
         """Open the prepared window now; a packet, or None after the symbol timeout or a broken packet."""
-        self._write(bytes((_SET_RX, 0, 0, 0)))  # single mode, ended by the symbol timeout
+        limit = self._limit
+        self._write(bytes((_SET_RX, limit >> 16, limit >> 8 & 255, limit & 255)))  # single mode
         start = time.ticks_ms()
         window_ms = symbols * symbol_us(sf, bw_hz) // 1000
         power.wait_ms(window_ms)  # neither timeout nor packet can be done before
@@ -320,7 +344,7 @@ class Sx126x:
         phy = self._read(bytes((_READ_BUFFER, where[1], 0)), where[0])
         status = self._read(bytes((_GET_PACKET_STATUS, 0)), 3)
         snr = status[1] - 256 if status[1] > 127 else status[1]
-        return Packet(bytes(phy), -status[0] // 2, snr // 4)
+        return Packet(bytes(phy), -status[0] // 2, (snr + 2) // 4)
 
 
 def _pa(dbm: int) -> "tuple[int, int, int]":

@@ -134,8 +134,9 @@ def test_session_and_lists_survive_packing():
     conf = bench.settings()
     session = Session(conf)
     session.channels.append([867000000, 866000000, 0x31])
-    session.sticky = b"\x05\x07"
-    session.answers = b"\x06\xff\x0a"
+    session.answers = b"\x05\x07\x06\xff\x0a"
+    session.quiet = [1, 4000000000]
+    session.used, session.wary, session.busy = 0b101, 16, 65535
     session.snr = -12
     session.ack = True
     session.mask = 0b1010
@@ -149,9 +150,9 @@ def test_session_and_lists_survive_packing():
     copy = Session(conf)
     other.unpack(blob, copy)
     assert other.pack(copy) == blob
-    assert (copy.channels, copy.sticky, copy.answers, copy.snr, copy.ack, copy.mask) == (
+    assert (copy.channels, copy.quiet, copy.answers, copy.snr, copy.ack, copy.mask) == (
         session.channels,
-        session.sticky,
+        session.quiet,
         session.answers,
         -12,
         True,
@@ -164,8 +165,7 @@ def test_the_largest_state_fits_into_rtc_memory():
     session = Session(bench.settings())
     while len(session.channels) < 16:
         session.channels.append([865062500, 865062500, 0x50])
-    session.sticky = bytes(15)
-    session.answers = bytes(60)
+    session.answers = bytes(222)  # DR5
     counters = Counters(bench.FOLDER)
     counters.waiting = list(range(64))
     counters.named = list(range(64))
