@@ -23,6 +23,7 @@ KEEP_US = 10_000_000  # how long a frame stays in memory: longer than any collis
 
 # Why a gateway did not get a frame; the order is that in which one cause hides the next.
 CAUSES = ("channel", "weak", "deaf", "collision", "random")
+COUNTED = ("sent", "heard", "delivered", "downlinks", "downlinks_heard", "corrupted", "looks", "busy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,20 @@ class Window:
     closed: bool = False
 
 
+@dataclass(slots=True, eq=False)
+class Look:
+    """A node's channel activity detection."""
+
+    node: str
+    open_us: int
+    close_us: int
+    hz: int
+    sf: int
+    bw_hz: int
+    flags: int
+    answer: Callable[[bool], None]
+
+
 @dataclass(slots=True)
 class Heard:
     """A frame as one gateway got it."""
@@ -95,6 +110,10 @@ class Ear:
     sending: list[tuple[int, int]] = field(default_factory=list)
 
 
+def _deaf(_heard: Heard) -> None:
+    """A node hears nothing but what it listens to."""
+
+
 def noise_dbm(bw_hz: int, figure_db: float) -> float:
     """Thermal noise in a bandwidth."""
     return -174.0 + 10.0 * math.log10(bw_hz) + figure_db
@@ -111,7 +130,7 @@ class Air:
         self.uplinks: list[Frame] = []
         self.downlinks: list[Frame] = []
         self.windows: list[Window] = []
-        self.counters = {"sent": 0, "heard": 0, "delivered": 0, "downlinks": 0, "downlinks_heard": 0, "corrupted": 0}
+        self.counters = dict.fromkeys(COUNTED, 0)
         self.lost = dict.fromkeys(CAUSES, 0)
         self._gains: dict[tuple[str, str], float] = {}
         self._noise: dict[int, float] = {}
@@ -155,6 +174,35 @@ class Air:
         number = self._numbers.get(sender, 0)
         self._numbers[sender] = number + 1
         return number
+
+    # -- channel activity -----------------------------------------------------------------------------------------
+
+    def looked(self, look: Look) -> None:
+        """A node's look at the channel is over: was anyone heard?"""
+        busy = any(self._noticed(look, frame) for frame in self.uplinks + self.downlinks)
+        self.counters["looks"] += 1
+        self.counters["busy"] += busy
+        look.answer(busy)
+
+    def _noticed(self, look: Look, frame: Frame) -> bool:
+        """Chirps of the same kind over half of the look at least, strong enough; preamble or payload, as AN1200.48."""
+        together = min(look.close_us, frame.end_us) - max(look.open_us, frame.start_us)
+        if (
+            frame.sender == look.node
+            or frame.hz != look.hz
+            or frame.sf != look.sf
+            or frame.bw_hz != look.bw_hz
+            or (frame.flags ^ look.flags) & IQ_INVERTED
+            or 2 * together < look.close_us - look.open_us
+        ):
+            return False
+        node, other = look.node, frame.sender
+        if other in self.places:  # a link between nodes is the same both ways
+            node, other = min(node, other), max(node, other)
+            ear = Ear(other, *self.places[other], frozenset(), _deaf)
+        else:
+            ear = self.ear_of(other)
+        return self._level(frame, node, ear)[1] >= REQUIRED_SNR[frame.sf]
 
     # -- uplinks --------------------------------------------------------------------------------------------------
 

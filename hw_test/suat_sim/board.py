@@ -380,6 +380,14 @@ class Board:
         payload = bytes(self.read(size)) if size else b""
         return end, kind, payload, rssi / 10, snr / 10
 
+    def detect(self, start: int, close: int, hz: int, sf: int, bw: int, flags: int) -> bool:
+        """The radio looks for activity (see sx1262.Air)."""
+        self._antenna(start, 1, None)
+        self._drain()
+        self.send("C", struct.pack(link.RX_FORMAT, start, close, 0, hz, bw, sf, flags, 0))
+        self.flush()
+        return self.read(1) == b"\x01"
+
 
 def traceback_of(error: BaseException) -> str:
     """An exception's lines."""

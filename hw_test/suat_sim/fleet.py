@@ -20,7 +20,7 @@ from suat.clock import VirtualScheduler
 from suat_wire.region import REGIONS
 
 from suat_sim import rom
-from suat_sim.air import Air, AirSettings, Ear, Frame, Window
+from suat_sim.air import Air, AirSettings, Ear, Frame, Look, Window
 from suat_sim.forwarder import Forwarder
 from suat_sim.node_process import FOREVER, Incident, NodeProcess, NodeSpec
 
@@ -30,7 +30,7 @@ BAD = ("fault", "crash", "dead", "locked", "simulator")
 KINDS = (*BAD, "watchdog", "power", "reset")
 HUNG_S = 60.0  # a node that says nothing for so long runs in a circle in which no time passes
 # The order of events of one instant.
-_UP_ENDS, _UP_BEGINS, _DOWN_BEGINS, _OPENS, _CLOSES = range(5)
+_UP_ENDS, _UP_BEGINS, _DOWN_BEGINS, _OPENS, _CLOSES, _LOOKED = range(6)
 
 Event = tuple[int, int, int, int, Any]  # when [us], kind, index of its maker, its number, what
 Address = tuple[str, int]
@@ -99,6 +99,7 @@ class Fleet:
                     seed,
                     on_frame=self._frame,
                     on_window=self._window,
+                    on_look=self._look,
                     on_incident=self._incident,
                     on_started=self._started,
                 )
@@ -242,6 +243,15 @@ class Fleet:
         self._push(start, _OPENS, node.index, window)
         self._push(close, _CLOSES, node.index, window)
 
+    def _look(self, node: NodeProcess, fields: tuple[Any, ...]) -> None:
+        start, close, _, hz, bw, sf, flags, _ = fields
+
+        def answer(busy: bool) -> None:
+            self._bound_stale = True
+            node.looked(close, busy)
+
+        self._push(close, _LOOKED, node.index, Look(node.spec.name, start, close, hz, sf, bw, flags, answer))
+
     def _transmit(self, frame: Frame) -> None:
         self._push(frame.start_us, _DOWN_BEGINS, -1, frame)
 
@@ -286,4 +296,5 @@ _EVENTS: dict[int, Callable[[Air, Any], None]] = {
     _DOWN_BEGINS: Air.downlink_begins,
     _OPENS: Air.window_opens,
     _CLOSES: Air.window_closes,
+    _LOOKED: Air.looked,
 }

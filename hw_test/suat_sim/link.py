@@ -5,6 +5,7 @@ A message is `kind(1) length(2) body`, little-endian; times are microseconds of 
     node -> host                                                   answer
     T  a frame goes on the air                                     none
     R  the receiver listens                                        time, kind, rssi, snr, length, payload
+    C  the receiver looks whether anyone sends (CAD)               one byte, 1: someone does
     P  probe the environment                                       one double a name, NaN for none
     Q  bytes to a device that lives on the host                    length(2), bytes
     s  asleep until                                                none
@@ -19,7 +20,7 @@ A message is `kind(1) length(2) body`, little-endian; times are microseconds of 
 
 NEVER_US = 1 << 60
 TX_FORMAT = "<QIIIHBbB"  # start, frequency, bandwidth, airtime, preamble, sf, dbm, flags; the payload follows
-RX_FORMAT = "<QQQIIBBB"  # open, close, after, frequency, bandwidth, sf, flags, 0
+RX_FORMAT = "<QQQIIBBB"  # open, close, after, frequency, bandwidth, sf, flags, 0; for C too
 HEARD_FORMAT = "<QBhhH"  # end, kind, rssi in 0.1 dBm, snr in 0.1 dB, length of the payload that follows
 HEARD_SIZE = 15
 HEAD_FORMAT = "<BH"

@@ -86,6 +86,7 @@ class NodeProcess:
         *,
         on_frame: Callable[[NodeProcess, tuple[Any, ...], bytes], None],
         on_window: Callable[[NodeProcess, tuple[Any, ...]], None],
+        on_look: Callable[[NodeProcess, tuple[Any, ...]], None],
         on_incident: Callable[[Incident], None],
         on_started: Callable[[NodeProcess], None],
     ) -> None:
@@ -95,7 +96,7 @@ class NodeProcess:
         self.flash = folder / "flash"
         self.start_unix = start_unix
         self.seed = seed
-        self.on_frame, self.on_window = on_frame, on_window
+        self.on_frame, self.on_window, self.on_look = on_frame, on_window, on_look
         self.on_incident, self.on_started = on_incident, on_started
         self.sensors = node_config.check(spec.config).sensors  # with the defaults of all options
         self.names = sorted(spec.environment.at(start_unix + spec.start_us / 1e6))
@@ -231,6 +232,18 @@ class NodeProcess:
         self.bound = FOREVER
         self.on_window(self, fields)
 
+    def _looks(self, data: bytes, body: int, end: int) -> None:
+        fields = _RX.unpack_from(data, body)
+        self.waiting = True
+        self.bound = FOREVER
+        self.on_look(self, fields)
+
+    def looked(self, end_us: int, busy: bool) -> None:
+        """What it found there."""
+        self.waiting = False
+        self.bound = end_us
+        self._write(b"\x01" if busy else b"\x00")
+
     def heard(self, end_us: int, kind: int, payload: bytes, rssi: float, snr: float) -> None:
         """The verdict that the node waits for."""
         self.waiting = False
@@ -324,6 +337,7 @@ def _no_preemption(pid: int) -> None:
 _MESSAGES: dict[int, Callable[[NodeProcess, bytes, int, int], None]] = {
     ord("T"): NodeProcess._frame,
     ord("R"): NodeProcess._listens,
+    ord("C"): NodeProcess._looks,
     ord("P"): NodeProcess._probe,
     ord("Q"): NodeProcess._asks,
     ord("s"): NodeProcess._sleeps,

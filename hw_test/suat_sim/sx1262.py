@@ -6,12 +6,15 @@ decrease. The waves are behind `air`:
 
     air.transmit(start_us, hz, sf, bw_hz, dbm, flags, preamble, airtime_us, payload)
     air.receive(open_us, close_us, hz, sf, bw_hz, flags, after_us) -> (end_us, kind, payload, rssi_dbm, snr_db)
+    air.detect(open_us, close_us, hz, sf, bw_hz, flags) -> whether a sender of that kind was heard in between
 """
 
 from suat_wire.airtime import time_on_air_us
 
 from suat_sim.sx1262_settings import SETTERS, Settings
 from suat_sim.sx1262_tables import (
+    CAD_DETECTED,
+    CAD_DONE,
     COMMANDS,
     CRC_ERR,
     CRC_ON,
@@ -68,6 +71,8 @@ if TYPE_CHECKING:
         def receive(
             self, open_us: int, close_us: int, hz: int, sf: int, bw_hz: int, flags: int, after_us: int
         ) -> tuple[int, int, bytes, float, float]: ...
+
+        def detect(self, open_us: int, close_us: int, hz: int, sf: int, bw_hz: int, flags: int) -> bool: ...
 
 
 class Sx1262(Settings):
@@ -398,6 +403,24 @@ class Sx1262(Settings):
         self._apply(self.air.receive(start, close, self.hz, sf, bw, self._flags(), 0))
         self._tell_watch()
 
+    def _set_cad(self, t: int, c: bytearray) -> None:
+        """Channel activity detection: so many symbols, then half a symbol to think (6.1.5)."""
+        if not self._ready(t, "SetCad"):
+            return
+        if not self.cad_symbols:
+            self._refuse(t, "SetCad without SetCadParams (13.1.6)")
+            return
+        sf, bw = self.modulation[0], self.modulation[1]  # type: ignore[index]
+        start = t + self._start_delay(TO_RX)
+        symbol = (1 << sf) * 1000000 // bw
+        close = start + self.cad_symbols * symbol
+        self.busy_until = start
+        self.mode = RX
+        self.listening_since = -1
+        heard = self.air.detect(start, close, self.hz, sf, bw, self._flags())
+        self.event_at, self.event_irq = close + symbol // 2, CAD_DONE | (CAD_DETECTED if heard else 0)
+        self._tell_watch()
+
     def _listen(self, t: int) -> None:
         """Reception without end: ask for what came since it was last looked at."""
         sf, bw = self.modulation[0], self.modulation[1]  # type: ignore[index]
@@ -430,5 +453,6 @@ _ACTIONS.update(
         0xC1: Sx1262._set_fs,
         0x83: Sx1262._set_tx,
         0x82: Sx1262._set_rx,
+        0xC5: Sx1262._set_cad,
     }
 )

@@ -56,6 +56,7 @@ class Settings:
         self.tx_base = 0
         self.rx_base = 0
         self.symbols = 0
+        self.cad_symbols = 0  # 0: SetCadParams was never sent
         self.stop_on_preamble = 0
         self.fallback = STBY_RC
         self.image = (0xE1, 0xE9)  # 9.2.1: calibrated for 902-928 MHz at power-on
@@ -200,6 +201,14 @@ class Settings:
         else:
             self.packet = (c[1] << 8 | c[2], c[3], c[4], c[5], c[6])
 
+    def _set_cad_params(self, t: int, c: bytearray) -> None:
+        if c[1] > 4 or c[4] > 1:
+            self._refuse(t, f"SetCadParams {c[1:]} (13.4.7)")
+        elif c[4] == 1:
+            self._refuse(t, "CAD followed by reception is not in this model")
+        else:
+            self.cad_symbols = 1 << c[1]
+
     def _set_base(self, t: int, c: bytearray) -> None:
         self.tx_base, self.rx_base = c[1], c[2]
 
@@ -234,6 +243,7 @@ SETTERS: "dict[int, Callable[[Any, int, bytearray], None]]" = {
     0x8E: Settings._set_tx_params,
     0x8B: Settings._set_modulation,
     0x8C: Settings._set_packet,
+    0x88: Settings._set_cad_params,
     0x8F: Settings._set_base,
     0xA0: Settings._set_symbols,
     0x07: Settings._clear_errors,

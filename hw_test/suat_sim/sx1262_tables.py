@@ -12,6 +12,7 @@ _AWAKE = (STBY_RC, STBY_XOSC, FS, RX, TX)
 
 # Interrupts (table 13-29).
 TX_DONE, RX_DONE, PREAMBLE, SYNC, HEADER, HEADER_ERR, CRC_ERR, TIMEOUT = 1, 2, 4, 8, 16, 32, 64, 512
+CAD_DONE, CAD_DETECTED = 128, 256
 
 # What `receive` answers, and the flags of a frame on the air.
 HEARD_NOTHING, HEARD_FRAME, HEARD_BAD_CRC = 0, 1, 2
@@ -24,6 +25,7 @@ COMMANDS = {
     0xC1: ("SetFs", 0, _IDLE, 50),  # 13.1.3
     0x83: ("SetTx", 3, _AWAKE, 0),  # 13.1.4
     0x82: ("SetRx", 3, _AWAKE, 0),  # 13.1.5
+    0xC5: ("SetCad", 0, _IDLE, 0),  # 13.1.6
     0x9F: ("StopTimerOnPreamble", 1, _IDLE, 6),
     0x96: ("SetRegulatorMode", 1, _RC, 6),  # 13.1.11
     0x89: ("Calibrate", 1, _RC, 3500),  # 13.1.12
@@ -45,6 +47,7 @@ COMMANDS = {
     0x8E: ("SetTxParams", 2, _IDLE, 6),
     0x8B: ("SetModulationParams", -1, _IDLE, 10),
     0x8C: ("SetPacketParams", -1, _IDLE, 10),
+    0x88: ("SetCadParams", 7, _IDLE, 6),  # 13.4.7
     0x8F: ("SetBufferBaseAddress", 2, _IDLE, 6),
     0xA0: ("SetLoRaSymbNumTimeout", 1, _IDLE, 6),
     0xC0: ("GetStatus", 0, _AWAKE, 0),

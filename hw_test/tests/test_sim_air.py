@@ -6,7 +6,19 @@ import math
 from typing import Any
 
 import pytest
-from suat_sim.air import IQ_INVERTED, PUBLIC_SYNC, REQUIRED_SNR, Air, AirSettings, Ear, Frame, Heard, Window, noise_dbm
+from suat_sim.air import (
+    IQ_INVERTED,
+    PUBLIC_SYNC,
+    REQUIRED_SNR,
+    Air,
+    AirSettings,
+    Ear,
+    Frame,
+    Heard,
+    Look,
+    Window,
+    noise_dbm,
+)
 
 QUIET = AirSettings(shadow_db=0.0, fading_db=0.0)
 HZ = 865_062_500
@@ -154,6 +166,56 @@ def test_a_window_hears_its_own_kind_only(change: dict[str, int]) -> None:
     verdict = window(air, 1_000_000)
     air.downlink_begins(down(air, 1_000_000, **change))
     assert verdict == []
+
+
+def look(air: Air, node: str, opens: int, **changes: Any) -> bool:
+    """A channel activity detection of four symbols."""
+    found: list[bool] = []
+    fields: dict[str, Any] = {
+        "node": node, "open_us": opens, "close_us": opens + 4 * SYMBOL, "hz": HZ, "sf": 9, "bw_hz": 125_000,
+        "flags": PUBLIC_SYNC, "answer": found.append, **changes,
+    }  # fmt: skip
+    air.looked(Look(**fields))
+    return found[0]
+
+
+def test_a_look_finds_who_sends_the_same_kind_at_that_moment() -> None:
+    air, _ = air_with({"a": 0.5, "b": 0.9})
+    air.uplink_begins(frame(air, "a", 1_000_000))  # to 1.2 s
+    cases: dict[int, bool] = {
+        1_000_000: True,
+        1_100_000: True,  # payload as well as preamble
+        1_000_000 - 2 * SYMBOL: True,
+        1_000_000 - 3 * SYMBOL: False,  # one symbol of four is not enough
+        1_200_000 - 2 * SYMBOL: True,
+        1_200_000: False,
+    }
+    assert {opens: look(air, "b", opens) for opens in cases} == cases
+    assert not look(air, "a", 1_100_000), "its own frame"
+    for change in ({"hz": HZ + 200_000}, {"sf": 10}, {"flags": PUBLIC_SYNC | IQ_INVERTED}):
+        assert not look(air, "b", 1_100_000, **change), change
+    assert (air.counters["looks"], air.counters["busy"]) == (10, 4)
+
+
+def test_a_look_hears_as_far_as_a_receiver() -> None:
+    limit = 10 ** ((14 - 128.95 - noise_dbm(125_000, 6.0) - REQUIRED_SNR[9]) / 23.2)
+    air, _ = air_with({"a": 0.0, "near": limit * 0.99, "far": limit * 1.01})
+    air.uplink_begins(frame(air, "a", 0))
+    assert look(air, "near", 100_000) and not look(air, "far", 100_000)
+    air, _ = air_with({"a": 0.3, "b": 0.9}, AirSettings(fading_db=0.0))
+    for sender, listener in (("a", "b"), ("b", "a")):
+        one = Frame(sender, 0, 0, 1, HZ, 9, 125_000, 14, 0, 8, b"")
+        pair = sorted((sender, listener))
+        assert air._level(one, pair[0], Ear(pair[1], *air.places[pair[1]], frozenset(), lambda _: None)) == air._level(
+            one, "a", Ear("b", 900.0, 0.0, frozenset(), lambda _: None)
+        )
+
+
+def test_a_look_finds_a_gateway_that_sends_only_with_inverted_iq() -> None:
+    air, _ = air_with({"a": 0.5})
+    air.downlink_begins(down(air, 1_000_000))
+    assert not look(air, "a", 1_100_000)
+    assert look(air, "a", 1_100_000, flags=PUBLIC_SYNC | IQ_INVERTED)
 
 
 def test_chance_is_seeded_and_does_not_depend_on_order() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from suat_sim.sx1262 import Sx1262
-from suat_sim.sx1262_tables import RX_DONE, TIMEOUT, TX_DONE
+from suat_sim.sx1262_tables import CAD_DETECTED, CAD_DONE, RX_DONE, TIMEOUT, TX_DONE
 
 HZ = 865_062_500
 SETUP: dict[str, list[int]] = {
@@ -43,6 +43,8 @@ class Bench:
         self.answer: Callable[[int, int], tuple[int, int, bytes, float, float]] = lambda start, close: (
             close, 0, b"", 0.0, 0.0,
         )  # fmt: skip
+        self.noisy = False
+        self.looks: list[tuple[int, ...]] = []
         self.chip = Sx1262(self, lambda t, text: self.faults.append(text), tcxo_cv, 5000, dio2, dcdc)
         self.t = 20_000
 
@@ -55,6 +57,10 @@ class Bench:
         self, start: int, close: int, hz: int, sf: int, bw: int, flags: int, after: int
     ) -> tuple[int, int, bytes, float, float]:
         return self.answer(start, close)
+
+    def detect(self, start: int, close: int, hz: int, sf: int, bw: int, flags: int) -> bool:
+        self.looks.append((start, close, sf, flags))
+        return self.noisy
 
     def wait(self, us: int = 200_000) -> None:
         """Until the chip is ready."""
@@ -102,6 +108,32 @@ def test_the_status_byte_names_the_mode() -> None:
     bench.command(SEND)
     bench.wait()
     assert bench.command([0xC0, 0])[1] >> 4 & 7 == 6  # TX
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_channel_activity_detection_takes_its_symbols_and_half_a_one(noisy: bool) -> None:
+    bench = Bench().set_up(irq=[0x08, 0x01, 0x80, 0x01, 0x80, 0, 0, 0, 0])
+    bench.noisy = noisy
+    bench.command([0x88, 2, 23, 10, 0, 0, 0, 0])
+    bench.command([0xC5])
+    called = bench.t - 1
+    start, close, sf, _ = bench.looks[0]
+    # 83 us from STBY_RC to RX (table 8-2), the TCXO's start; four symbols of 4.096 ms
+    assert (start, close, sf) == (called + 83 + 5000, start + 4 * 4096, 9)
+    assert bench.chip.dio1(close + 2047) == 0
+    assert bench.chip.dio1(close + 2048) == 1
+    assert bench.chip.irq == CAD_DONE | (CAD_DETECTED if noisy else 0)
+    bench.t = close + 3000
+    assert bench.command([0xC0, 0])[1] >> 4 & 7 == 2, "in STBY_RC again"
+    assert bench.faults == []
+
+
+def test_activity_detection_needs_its_parameters() -> None:
+    bench = Bench().set_up()
+    bench.command([0xC5])
+    assert len(bench.faults) == 1 and "without SetCadParams" in bench.faults[0]
+    bench.command([0x88, 5, 23, 10, 0, 0, 0, 0])
+    assert "13.4.7" in bench.faults[1]
 
 
 def test_a_received_frame_is_read_back_with_its_level() -> None:

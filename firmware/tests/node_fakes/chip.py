@@ -9,6 +9,7 @@ import time
 from suat_wire.airtime import symbol_us, time_on_air_us
 
 _TCXO, _CAL, _SLEEP, _STANDBY, _TX, _RX = 0x97, 0x89, 0x84, 0x80, 0x83, 0x82
+_CAD_PARAMS, _CAD = 0x88, 0xC5
 
 
 class BrownOut(BaseException):
@@ -25,6 +26,9 @@ class Chip:
         self.stuck = False  # BUSY never falls
         self.asleep = False  # BUSY is high until NSS falls (8.3.1)
         self.deaf_tx = False  # a frame that never ends
+        self.noisy = lambda hz, sf: False  # whether another node sends there (channel activity detection)
+        self.looks = []  # (hz, sf, symbols)
+        self.cad = b""
         self.breaks_down = False  # the supply, at each frame
         self.errors = 0
         self.hz = 0
@@ -110,6 +114,10 @@ class Chip:
             self._transmit()
         elif opcode == _RX:
             self._receive()
+        elif opcode == _CAD_PARAMS:
+            self.cad = command[1:]
+        elif opcode == _CAD:
+            self._look()
 
     def _transmit(self):
         if self.breaks_down:
@@ -125,6 +133,15 @@ class Chip:
             del self.sent[:200]
         if self.network is not None:
             self.frames = self.network(phy, self.hz, self.params[0], self.end) or []
+
+    def _look(self):
+        sf = self.params[0]
+        symbols = 1 << self.cad[0]
+        self.looks.append((self.hz, sf, symbols))
+        if len(self.looks) > 100:
+            del self.looks[:50]
+        self.flags = 0x180 if self.noisy(self.hz, sf) else 0x080
+        self.event_us = time.now_us + (2 * symbols + 1) * symbol_us(sf, 125000) // 2
 
     def _receive(self):
         sf = self.params[0]
