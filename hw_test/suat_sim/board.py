@@ -30,6 +30,10 @@ PROMISE_US = 1000000  # sleeps from this length on are announced to the host
 PROMISE_STEP_US = 120000000  # ... but not more often than this
 PULSE_STEP_US = 60000000  # how often a pulse input with an interrupt is looked at
 PULSE_GAP_US = 20000  # between the pulses that came since
+WAKE_STEP_US = 5100000  # how often a pin that may wake the node is looked at: values hold for 5 s
+LAST_RTC_PIN = 21  # of an ESP32-S3: only these wake it from deep sleep (datasheet 2.3.4)
+COLLAPSE_US = 2000  # after a frame begins that the battery does not bear
+WAKE_REASONS = {"ext0": 2, "ext1": 3, "timer": 4}  # ESP-IDF, esp_sleep_source_t
 
 
 class Restart(BaseException):
@@ -54,6 +58,10 @@ class Board:
         self.clock.on_power_cut = self.power_cut
         self.clock.on_watchdog = self.watchdog
         self.clock.schedule()
+        supply: list[float] = setup["supply"] or [0.0, 0.0]
+        self.least_v, self.sag_v = supply
+        self.wake_pins: dict[str, tuple[list[int], int]] = {}  # source -> pins, level
+        self.wake_reason = 0
         self.cause = setup["cause"]
         self.rtc = bytes.fromhex(setup["rtc"]) if setup["rtc"] else b""
         self.rtc_us = setup["rtc_us"]  # what the real-time clock had counted when the program started
@@ -169,6 +177,8 @@ class Board:
         elif number in self.meters:
             self.counted = self.meters[number].pulses()
             self._watch_pulses(number)
+        else:
+            self._watch_level(number, self.pin_read(number))
 
     def _radio_event(self, at: int) -> None:
         if at < NEVER and self.dio1 in self.interrupts:
@@ -192,6 +202,16 @@ class Board:
             entry[0](entry[1])
         self.counted = now
         self.clock.call_at(self.clock.now + PULSE_STEP_US, lambda: self._watch_pulses(number))
+
+    def _watch_level(self, number: int, before: int) -> None:
+        entry = self.interrupts.get(number)
+        if entry is None:
+            return
+        now = self.pin_read(number)
+        if now != before and entry[2] & (1 if now else 2):  # IRQ_RISING, IRQ_FALLING
+            self.woken = True
+            entry[0](entry[1])
+        self.clock.call_at(self.clock.now + WAKE_STEP_US, lambda: self._watch_level(number, now))
 
     # -- sleep and restarts ---------------------------------------------------------------------------------------
 
@@ -234,15 +254,41 @@ class Board:
         clock.events = []
         self.interrupts = {}
         clock.schedule()
-        self.promise(min(until, NEVER - 1), us != 0)
-        clock.pass_until(until)
+        self.wake_reason = WAKE_REASONS["timer"]
+        if self.wake_pins:
+            self._sleep_until_touched(until)
+        else:
+            self.promise(min(until, NEVER - 1), us != 0)
+            clock.pass_until(until)
+        self.wake_pins = {}
         self.restart("deepsleep")
+
+    def may_wake(self, source: str, pins: "list[int]", level: int) -> None:
+        """Pins on which deep sleep ends: any of them at `level`."""
+        for number in pins:
+            if number > LAST_RTC_PIN:
+                raise ValueError("invalid pin")
+        self.wake_pins[source] = (pins, level)
+
+    def _sleep_until_touched(self, until: int) -> None:
+        clock = self.clock
+        while clock.now < until:
+            for source, (pins, level) in self.wake_pins.items():
+                if level in [self.pin_read(number) for number in pins]:
+                    self.wake_reason = WAKE_REASONS[source]
+                    return
+            step = min(until, clock.now + WAKE_STEP_US)
+            self.promise_from = 0  # nothing longer was promised: a pin may wake the node at any step
+            self.promise(step)
+            clock.pass_until(step)
 
     def restart(self, cause: str) -> None:
         """Start the program again in this process: everything in memory but RTC memory is gone."""
         if cause == "reset":
             self.send("Z", struct.pack("<Q", self.clock.now))
         self.cause = cause
+        if cause != "deepsleep":
+            self.wake_reason = 0
         clock = self.clock
         clock.watchdog_at = NEVER
         clock.events = []
@@ -360,6 +406,12 @@ class Board:
     ) -> None:
         """The radio sends (see sx1262.Air); nobody waits for an answer."""
         self._antenna(start, 0, 1)
+        if self.sag_v:
+            volts = self.value("node.battery")
+            if volts is not None and volts - self.sag_v < self.least_v:
+                self.clock.power_cut_at = min(self.clock.power_cut_at, start + COLLAPSE_US)
+                self.clock.schedule()
+                return  # nobody can read what leaves until then
         self.send("T", struct.pack(link.TX_FORMAT, start, hz, bw, airtime, preamble, sf, dbm, flags) + payload)
 
     def _antenna(self, t: int, rx: int, tx: "int | None") -> None:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from suat_node import config as node_config
 
 from suat_sim import link, rom
+from suat_sim.supply import Supply
 
 FOREVER = link.NEVER_US
 _HEAD = struct.Struct(link.HEAD_FORMAT)
@@ -46,6 +47,7 @@ class NodeSpec:
     ppm: int = 0  # how much its crystal runs fast
     start_us: int = 0  # when it is switched on
     power_cuts: tuple[tuple[int, int], ...] = ()  # (when, for how long) [us]
+    supply: Supply | None = None  # a battery that can run flat
     flash_cut: int = 0  # the power goes, for a second, at this change of the flash in its first life
     ticks_offset_us: int = 0  # what its tick counter shows at the start: near 2**30 ms it soon wraps
     boot_us: int = 250_000
@@ -123,7 +125,7 @@ class NodeProcess:
 
     def start(self, now_us: int, cause: str = "power", rtc: bytes = b"", rtc_us: int = 0) -> None:
         """Switch the node on."""
-        next_cut = next((at for at, _ in sorted(self.spec.power_cuts) if at > now_us), 0)
+        next_cut = self._next_cut(now_us)
         firmware = rom.build()
         setup: dict[str, Any] = {
             "rom": str(firmware),
@@ -138,6 +140,7 @@ class NodeProcess:
             "boot_us": self.spec.boot_us,
             "horizon": self.horizon,
             "power_cut": next_cut,
+            "supply": self._sag(),
             "fresh_every": self.spec.fresh_every,
             "flash_cut": self.spec.flash_cut if self.lives == 0 else 0,
             "seed": zlib.crc32(f"{self.seed}/{self.spec.name}/{self.lives}".encode()),
@@ -171,6 +174,33 @@ class NodeProcess:
         self.alive = True
         self.lives += 1
         self.on_started(self)
+
+    def _next_cut(self, now_us: int) -> int:
+        """When its power goes next; 0: never."""
+        cuts = [at for at, _ in self.spec.power_cuts if at > now_us]
+        if self.spec.supply is not None:
+            flat = self.spec.supply.falls(self._battery, now_us / 1e6)
+            if flat is not None:
+                cuts.append(max(now_us + 1, round(flat * 1e6)))
+        return min(cuts, default=0)
+
+    def _battery(self, t_s: float) -> float | None:
+        return self.spec.environment.at(self.start_unix + t_s).get("node.battery")
+
+    def _sag(self) -> list[float]:
+        """What the node's own hardware needs to know of its battery: the least voltage, what sending takes off."""
+        supply = self.spec.supply
+        return [] if supply is None else [supply.brownout_v, supply.ohm * supply.sending_a]
+
+    def _off_us(self, at_us: int) -> int | None:
+        """How long the power that went at `at_us` stays away; None: for good."""
+        for at, length in self.spec.power_cuts:
+            if at == at_us:
+                return length
+        if self.spec.supply is None:
+            return 1_000_000
+        back = self.spec.supply.rises(self._battery, at_us / 1e6 + 1.0)
+        return None if back is None else round(back * 1e6) - at_us
 
     def stop(self) -> None:
         """End the process, wherever it is."""
@@ -309,9 +339,12 @@ class NodeProcess:
         self.lives_changed = True
         name = self.spec.name
         if why == link.OFF_POWER:
-            off_us = next((length for at, length in self.spec.power_cuts if at == at_us), 1_000_000)
-            self.on_incident(Incident(name, at_us, "power", f"cut for {off_us / 1e6} s"))
-            self.start(at_us + off_us)
+            off_us = self._off_us(at_us)
+            if off_us is None:
+                self.on_incident(Incident(name, at_us, "power", "flat for good"))
+            else:
+                self.on_incident(Incident(name, at_us, "power", f"cut for {off_us / 1e6} s"))
+                self.start(at_us + off_us)
         elif why == link.OFF_WATCHDOG:
             self.on_incident(Incident(name, at_us, "watchdog", "it was not fed"))
             self.start(at_us, "watchdog", rtc, rtc_us)

@@ -26,6 +26,13 @@ def reset_cause() -> int:
     return _CAUSES[_b.cause]
 
 
+if _b.esp32:
+
+    def wake_reason() -> int:
+        """What ended deep sleep (ESP-IDF's numbers); 0 after any other start."""
+        return int(_b.wake_reason)
+
+
 def reset() -> None:
     """Start anew."""
     _b.restart("reset")
