@@ -76,12 +76,12 @@ def allowed(node: "Node", now: int) -> bool:
 
 
 def spent_until(node: "Node", now: int) -> int:
-    """Node clock until which `events_per_h` is used up; not after `now` while there is some left."""
+    """Node clock until which `events_per_h` or a battery at its floor allows none; not after `now` where it does."""
     counters = node.counters
     most = node.setting("events_per_h")
-    if counters.event_count < most:
-        return 0
-    return _HOUR_S + (counters.event_hour if most else now)
+    if not most or counters.battery_state == power.FLOOR:
+        return now + _HOUR_S
+    return counters.event_hour + _HOUR_S if counters.event_count >= most else 0
 
 
 def _empty(readings: "Readings", limit_mm: int) -> "bool | None":
@@ -103,7 +103,7 @@ def _runs(node: "Node", readings: "Readings", now: int) -> bool:
     volume = readings.get(("water", "volume"))
     if volume is not None:
         gap = now - counters.flow_at
-        unknown = not counters.flow_at or gap > _LONGEST_GAP_S
+        unknown = gap > _LONGEST_GAP_S
         ran = volume != counters.flow_last
         if unknown or ran or gap >= _PAUSE_S:
             counters.flow_since = 0 if unknown or not ran else counters.flow_since or now

@@ -108,8 +108,7 @@ def test_the_battery_and_what_was_rolled_back():
     point.counters.battery_state = 1
     assert point.sample() and point.told == LOW
     point.counters.battery_state = 2
-    assert point.sample() and point.told == LOW | FLOOR
-    assert not point.sample()
+    assert not point.sample() and point.told == LOW | FLOOR, "nothing leaves at the floor"
     point.counters.battery_state = 0
     assert not point.sample() and point.told == 0
     point.counters.events |= SETTINGS_BACK
@@ -162,11 +161,11 @@ def test_a_slow_meter_in_quick_samples():
     assert point.course([{"volume": i // 11 * 10} for i in range(800)], 60)[1] == 0
 
 
-def night(point, mm_per_h, start_mm=1500, noise=(0,), field="depth", nights=1, **also):
+def night(point, mm_per_h, start_mm=1500, noise=(0,), field="depth", nights=1, first=0, **also):
     """Nights of four hours in quarters, and the days between; all that was said, with the quarter of its night."""
     out = []
     sign = -1 if field == "depth" else 1
-    for n in range(nights):
+    for n in range(first, first + nights):
         point.at = NIGHT + 86400 * n - 120
         for i in range(16):
             mm = start_mm + sign * mm_per_h * i / 4 + noise[i % len(noise)]
@@ -195,6 +194,9 @@ def test_noise_of_3_mm_and_rising_water_are_no_leak():
         point = Point(leak_fall=2)
         assert night(point, 0, noise=turned, nights=3) == [] and point.bits() == 0, start
     assert night(Point(leak_fall=2), -30) == []
+    for bits in range(16):  # hourly samples: the first stands alone
+        point = Point(leak_fall=1, at=NIGHT - 3600)
+        assert point.course([{"depth": 1 + (0.003 if bits >> i & 1 else -0.003)} for i in range(4)], 3600)[1] == 0, bits
 
 
 def test_one_wrong_reading_is_no_leak():
@@ -205,6 +207,14 @@ def test_one_wrong_reading_is_no_leak():
         assert night(point, 0, noise=noise) == [] and point.bits() == 0, at
         noise[at] = -900  # a ghost echo from near: the water seems high
         assert night(Point(), 0, noise=noise, field="distance") == [], at
+    noise = [0, 0, 0, 0, 0, 0, 0, 0, 0, -700, 0, -700, 0, 0, -700, 0]
+    assert night(Point(), 0, noise=noise) == [], "nor are several"
+
+
+def test_a_depth_is_not_compared_with_a_distance():
+    point = Point(at=NIGHT)
+    point.course([{"distance": 1.0}] * 5)
+    assert point.course([{"depth": 1.5}] * 10)[1] == 0
 
 
 def test_what_falls_by_day_or_at_an_unknown_time_is_not_judged():
@@ -212,7 +222,13 @@ def test_what_falls_by_day_or_at_an_unknown_time_is_not_judged():
     assert point.course([{"depth": 1.5 - 0.02 * i} for i in range(48)])[1] == 0  # till 18:00
     point = Point()
     point.counters.utc_offset = 0
-    assert night(point, 50) == []
+    assert point.course([{"depth": 5 - 0.0125 * i} for i in range(96)])[1] == 0
+
+
+def test_each_night_has_its_own_beginning():
+    point = Point(leak_fall=10)
+    assert night(point, 0, start_mm=1000) == []
+    assert night(point, 20, start_mm=1500, first=1) == [(1, 12)], "it was filled by day"
 
 
 def test_a_night_leak_ends_with_a_night_without_a_fall():
@@ -272,6 +288,8 @@ def test_wakes_by_pin_and_urgent_uplinks_share_the_cap():
     assert [events.allowed(point.node, now + i) for i in range(5)] == [True, True, True, False, False]
     assert events.spent_until(point.node, now + 10) == now + 3600
     assert events.allowed(point.node, now + 3600) and events.spent_until(point.node, now + 3600) <= now + 3600
+    point.counters.battery_state = 2
+    assert events.spent_until(point.node, now + 9000) > now + 9000, "at the floor no switch wakes the node"
     never = Point(events_per_h=0)
     for now in (5, 5000, 500000):
         assert not events.allowed(never.node, now)
