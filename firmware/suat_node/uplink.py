@@ -4,6 +4,7 @@ import machine
 from suat_wire.control import PORT_ACK, PORT_CONFIG
 from suat_wire.payload import encode
 
+import suat_node
 from suat_node import power
 from suat_node.keep import delivery
 from suat_node.mac import adr, commands, link, transmit
@@ -74,6 +75,10 @@ def heard(node: "Node", down: "Downlink", sent_at: int, samples: "list[Sample]")
     rejoin = restart = False
     if down.fport == PORT_ACK and delivery.acknowledge(counters, node.backlog, down.payload, samples):
         node.ask_now = False
+        if suat_node.boot:
+            from suat_node.keep import slots
+
+            slots.confirm()
     elif down.fport == PORT_CONFIG:
         rejoin, restart = _configure().change(node, down.payload)
     if rejoin and node.config.otaa:
