@@ -6,6 +6,7 @@
 
 from binascii import crc32
 
+import suat_node
 from suat_node import config, crash, power, sample, sensors, uplink
 from suat_node.keep import meter
 from suat_node.keep.backlog import Backlog, make_folder
@@ -103,6 +104,10 @@ def run(node: Node) -> None:
 
 def wake(node: Node) -> None:
     """All that is due now. A radio that fails costs this exchange, never a sample."""
+    if suat_node.boot:
+        from suat_node.keep import slots
+
+        slots.watch(node)
     now = power.clock()
     counters = node.counters
     if now >= counters.next_sense:
