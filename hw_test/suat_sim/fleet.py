@@ -74,6 +74,7 @@ class Fleet:
         self.strict = strict
         self.incidents: list[Incident] = []
         self.receive: Callable[[bytes, Address], None] = _to_nobody
+        self.witness: Callable[[Frame], None] | None = None  # sees each frame that a node sends, whoever hears it
         self._temporary = None if folder else tempfile.mkdtemp(prefix="suat-fleet-", dir=rom.scratch())
         self.folder = folder or Path(str(self._temporary))
         self.events: list[Event] = []
@@ -229,6 +230,8 @@ class Fleet:
             self._incident(Incident(name, start, "fault", "it sends while its receiver was still said to listen"))
             start = self.now_us()
         frame = Frame(name, self.air.number(name), start, start + airtime, hz, sf, bw, dbm, flags, preamble, payload)
+        if self.witness is not None:
+            self.witness(frame)
         self._push(start, _UP_BEGINS, node.index, frame)
         self._push(start + airtime, _UP_ENDS, node.index, frame)
 
