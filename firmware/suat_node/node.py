@@ -44,6 +44,7 @@ class Node:
             self._brake()
         self.counters.logger_next = max(self.counters.logger_next, self.backlog.source_next)
         self.ask_now = self.cold
+        self.urgent = False  # the next uplink is to be confirmed
         meter.bind(self.counters, not self.cold)
         self.radio = Sx126x(board)
         for sensor in settings.sensors:
@@ -136,6 +137,9 @@ def sleep(node: Node) -> None:
         due = min(due, max(counters.next_join, counters.quiet_until))
     elif counters.waiting and counters.quiet_until > power.clock():
         due = min(due, counters.quiet_until)  # the band is closed until then; without this, new samples would fill it
+    extra = uplink.next_extra(node)
+    if extra:
+        due = min(due, extra)
     try:
         node.radio.sleep(not power.restarts(node.board))
     except RadioError as error:

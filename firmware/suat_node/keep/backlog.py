@@ -5,8 +5,9 @@ A folder of segments, each named after its first record (eight hexadecimal digit
     A5 | length of the body | record u32 | taken u32 | boot u16 | source u32 | body | CRC-32       little-endian
 
 A damaged entry is skipped by looking for the next good one, and a segment with damage is never appended to. The oldest
-segment is dropped, counted, when the ring is full. `taken` and `boot` are explained in `times.py`; `source` is 1 + the
-data logger's row, 0 for the node's own sensors. littlefs spreads the writes over the flash and makes each append whole.
+segment is dropped, counted, when the ring or the flash is full. `taken` and `boot` are explained in `times.py`;
+`source` is 1 + the data logger's row, 0 for the node's own sensors. littlefs spreads the writes over the flash and makes
+each append whole: after a power cut a file is as before it or as after it. What else lies in the folder is left alone.
 """
 
 import os
@@ -17,6 +18,7 @@ from binascii import crc32
 from micropython import const
 
 from suat_node import power
+from suat_node.keep.counters import ENOSPC
 
 TYPE_CHECKING = False
 if __debug__ and TYPE_CHECKING:
@@ -43,11 +45,12 @@ class Entry:
 
 
 class Backlog:
-    """The ring. `held`: records on flash, rising. `lost`: samples given up since this start."""
+    """The ring. `held`: records on flash, rising. `lost`, `errors`: samples given up and failures since the last look."""
 
     def __init__(self, folder: str, oldest: int = 0) -> None:
         self.folder = folder
         self.lost = 0
+        self.errors = 0
         self.source_next = 0
         self._segments: "list[int]" = []
         self.held = array("I")
@@ -60,52 +63,67 @@ class Backlog:
         try:
             first = int(name, 16)
         except ValueError:
-            os.remove(self.folder + "/" + name)
+            return
+        if name != "%08x" % first:
             return
         power.feed()  # a full ring takes seconds
         data = self._read(first)
         count = good = 0
         last = -1
-        for entry in _entries(data):
+        for entry in _entries(data or b""):
             last = entry.record
             count += 1
             good += _HEAD_SIZE + len(entry.body) + 4
             if entry.source > self.source_next:
                 self.source_next = entry.source
-            if entry.record >= oldest:
+            if entry.record >= oldest and not (self.held and entry.record <= self.held[-1]):
                 self.held.append(entry.record)
-        if last < oldest:
-            os.remove(self._path(first))
+        if data is not None and last < oldest:
+            self._remove(first)
             return
-        self._segments.append(first)
+        whole = data is not None and good == len(data)
+        self.errors += not whole
+        self._segments.append(first)  # an unreadable one too: its turn to be dropped comes
         # behind damage nothing is appended: it could not be told from the damage
-        self._room = max(0, _SEGMENT - count) if good == len(data) else 0
+        self._room = max(0, _SEGMENT - count) if whole else 0
 
     def _path(self, first: int) -> str:
         return "%s/%08x" % (self.folder, first)
 
-    def _read(self, first: int) -> bytes:
-        with open(self._path(first), "rb") as file:
-            return bytes(file.read())
+    def _read(self, first: int) -> "bytes | None":
+        """A segment; None if it can't be read, not even at a second try."""
+        for _ in range(2):
+            try:
+                with open(self._path(first), "rb") as file:
+                    return bytes(file.read())
+            except OSError:
+                self.errors += 1
+        return None
+
+    def _remove(self, first: int) -> None:
+        try:
+            os.remove(self._path(first))
+        except OSError:  # the next start tries again
+            self.errors += 1
 
     def append(self, entry: Entry) -> bool:
-        """Keep a sample; False (and counted) if flash does not take it even after the oldest segment was dropped."""
+        """Keep a sample; False (and counted) if flash does not take it, not even in the place of older ones."""
         data = struct.pack(_HEAD, _MAGIC, len(entry.body), entry.record, entry.taken, entry.boot, entry.source)
         data += entry.body
         data += struct.pack("<I", crc32(data))
         if len(self._segments) > _SEGMENTS:
-            self._drop()
-        for _ in range(2):
+            self.drop_oldest()
+        while True:
             try:
                 self._append(entry.record, data)
                 self.held.append(entry.record)
                 return True
-            except OSError:
+            except OSError as error:
+                self.errors += 1
                 self._room = 0
-                if len(self._segments) > 1:
-                    self._drop()
-        self.lost += 1
-        return False
+                if error.errno != ENOSPC or not self.drop_oldest():
+                    self.lost += 1
+                    return False
 
     def _append(self, record: int, data: bytes) -> None:
         new = self._room <= 0
@@ -117,16 +135,17 @@ class Backlog:
             self._room = _SEGMENT
         self._room -= 1
 
-    def drop_oldest(self) -> None:
-        """Give up the oldest segment, counted."""
-        if self._segments:
-            self._drop()
-
-    def _drop(self) -> None:
-        os.remove(self._path(self._segments.pop(0)))
+    def drop_oldest(self) -> bool:
+        """Give up the oldest segment, counted; False when there is none."""
+        if not self._segments:
+            return False
+        self._remove(self._segments.pop(0))
         before = len(self.held)
-        self._keep_from(self._segments[0])
+        self._keep_from(self._segments[0] if self._segments else _NEVER)
         self.lost += before - len(self.held)
+        if not self._segments:
+            self._room = 0
+        return True
 
     def _keep_from(self, oldest: int) -> None:
         at = 0
@@ -139,7 +158,7 @@ class Backlog:
         """Forget all records below `oldest`."""
         self._keep_from(oldest)
         while len(self._segments) > 1 and self._segments[1] <= oldest:
-            os.remove(self._path(self._segments.pop(0)))
+            self._remove(self._segments.pop(0))
         if self._segments and not self.held:
             self.clear()
 
@@ -159,7 +178,7 @@ class Backlog:
             end = self._segments[i + 1] if i + 1 < len(self._segments) else _NEVER
             if not any([first <= record < end for record in wanted]):
                 continue
-            for entry in _entries(self._read(first)):
+            for entry in _entries(self._read(first) or b""):
                 if entry.record in wanted:
                     found[entry.record] = entry
         return found
@@ -167,7 +186,7 @@ class Backlog:
     def clear(self) -> None:
         """Forget everything."""
         for first in self._segments:
-            os.remove(self._path(first))
+            self._remove(first)
         self._segments = []
         self.held = array("I")
         self._room = 0

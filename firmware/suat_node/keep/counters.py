@@ -12,17 +12,26 @@ import os
 import struct
 from binascii import crc32
 
+from micropython import const
+
 TYPE_CHECKING = False
 if __debug__ and TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from suat_node.keep.times import Anchor
     from suat_node.mac.session import Session
 
 FCNT_CHUNK = 32
 RECORD_CHUNK = 16
 NONE = 0xFFFFFFFF
+ENOSPC = 28
 EVENTS_TOLD = 0x100  # in `events`: the network was told of one, and is yet to hear that none is left
 _REPORTS = 0xC0  # of `events`: what happens once, with no state behind it
 
-_MAGIC = b"SUAT1"
+_MAGIC = b"SUAT2"
+_HOUR_MS = const(36000)  # 1 %
+_LONGEST_MS = const(2800)  # 64 bytes at SF12
+_ANCHOR = "<HIIH"
 _HEAD = "<5sIH"  # magic, generation, length of what follows
 _NAMES = (  # new ones go to the end: a version before this reads its own from the front (docs/updates.md)
     "identity",  # CRC of the keys that the counters belong to
@@ -41,10 +50,9 @@ _NAMES = (  # new ones go to the end: a version before this reads its own from t
     "logger_next",  # first row of the data logger that was not taken over
     "pulses",  # of the water meter, since the first start
     "pulse_last",  # the counter's value when they were added
-    "utc_offset",  # UTC - node clock, 0: unknown since this start
-    "sync_boot",  # start in which the offset below was learnt
-    "sync_offset",
+    "utc_offset",  # UTC - node clock when it was last told, 0: unknown since this start
     "synced_at",  # node clock
+    "refused",  # step of the time that was not believed, s, modulo 2^32
     "next_sense",  # node clock; 0: at once
     "next_join",
     "join_tries",
@@ -55,11 +63,10 @@ _NAMES = (  # new ones go to the end: a version before this reads its own from t
     "radio_errors",
     "rejoin_at",  # node clock of the next attempt to join anew while the network is silent
     "air_ms",  # sent since the last health sample
-    "extra_ms",  # air time of extra frames in the hour that began at ...
-    "extra_since",
-    "drift",  # of the node's clock, 0.1 ppm, modulo 2^32
-    "drift_from",  # node clock and ...
-    "drift_offset",  # ... UTC offset where the measurement of the drift began
+    "extra_at",  # node clock: all air time has been paid for, an extra frame may go
+    "unheard",  # frames in a row that asked and got no answer
+    "flash_errors",
+    "drift",  # by how much the node's clock runs fast, 0.1 ppm, modulo 2^32
     "battery_mv",  # last reading
     "battery_state",  # power.py
     "events",  # bits of suat_wire.document.EVENTS; above them what events.py remembers
@@ -75,6 +82,7 @@ _NAMES = (  # new ones go to the end: a version before this reads its own from t
 _FORGOTTEN = (
     "utc_offset",
     "synced_at",
+    "refused",
     "next_sense",
     "next_join",
     "join_tries",
@@ -82,9 +90,8 @@ _FORGOTTEN = (
     "quiet_until",
     "health_at",
     "rejoin_at",
-    "extra_ms",
-    "extra_since",
-    "drift_from",
+    "extra_at",
+    "unheard",
     "event_hour",
     "event_count",
     "flow_since",
@@ -99,34 +106,35 @@ class CountersLost(Exception):
 
 
 class Counters:
-    """The numbers named above, with the lists `waiting` (records to send) and `named` (acknowledged beyond oldest)."""
+    """The numbers named above, with the lists `waiting` (records to send), `named` (acknowledged beyond oldest) and
+    `anchors` (times.py)."""
 
     if __debug__ and TYPE_CHECKING:  # one name a line of the table above
         false_starts = 0
         identity = boots = started = dev_nonce = join_nonce = fcnt_up = fcnt_top = fcnt_down = record = record_top = 0
-        oldest = known = logger_next = pulses = pulse_last = utc_offset = sync_boot = sync_offset = synced_at = 0
-        rejoin_at = air_ms = extra_ms = extra_since = drift = drift_from = drift_offset = battery_mv = 0
+        oldest = known = logger_next = pulses = pulse_last = utc_offset = synced_at = refused = 0
+        rejoin_at = air_ms = extra_at = unheard = flash_errors = drift = battery_mv = 0
         battery_state = events = event_hour = event_count = flow_since = flow_last = flow_at = night_mm = night_at = 0
         next_sense = next_join = join_tries = join_period = join_ms = quiet_until = health_at = lost = radio_errors = 0
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self.generation = 0
-        self.make_room = self._no_room
+        self.make_room: "Callable[[], bool]" = lambda: False  # gives up the oldest samples; False: there are none
         self.waiting: "list[int]" = []
         self.named: "list[int]" = []
+        self.anchors: "list[Anchor]" = []
         for name in _NAMES:
             setattr(self, name, 0)
         self.join_nonce = NONE
 
-    def _no_room(self) -> None:
-        """Nothing here can be given up."""
-
     def pack(self, session: "Session") -> bytes:
         """All of it, for RTC memory or flash."""
-        lists = struct.pack("<HH", len(self.waiting), len(self.named))
+        lists = struct.pack("<BBB", len(self.waiting), len(self.named), len(self.anchors))
         for record in self.waiting + self.named:
             lists += struct.pack("<I", record)
+        for boot, at, utc_ms in self.anchors:
+            lists += struct.pack(_ANCHOR, boot, at, utc_ms // 1000, utc_ms % 1000)
         numbers = [getattr(self, name) for name in _NAMES]
         body = struct.pack("<B%dI" % len(numbers), len(numbers), *numbers) + lists + session.pack()
         blob = struct.pack(_HEAD, _MAGIC, self.generation, len(body)) + body
@@ -140,22 +148,33 @@ class Counters:
         for name, value in zip(_NAMES, struct.unpack_from("<%dI" % count, blob, pos + 1)):  # noqa: B905
             setattr(self, name, value)
         pos += 1 + 4 * count
-        waiting, named = struct.unpack_from("<HH", blob, pos)
-        pos += 4
+        waiting, named, anchors = struct.unpack_from("<BBB", blob, pos)
+        pos += 3
         records = struct.unpack_from("<%dI" % (waiting + named), blob, pos)
         self.waiting = list(records[:waiting])
         self.named = list(records[waiting:])
-        session.unpack(blob[pos + 4 * (waiting + named) : -4])
+        pos += 4 * (waiting + named)
+        self.anchors = []
+        for _ in range(anchors):
+            boot, at, seconds, ms = struct.unpack_from(_ANCHOR, blob, pos)
+            self.anchors.append((boot, at, seconds * 1000 + ms))
+            pos += struct.calcsize(_ANCHOR)
+        session.unpack(blob[pos:-4])
 
     def save(self, session: "Session") -> None:
-        """Write the next generation to flash. OSError: it was not written."""
+        """Write the next generation to flash; on a full one the oldest samples make room. OSError: it was not written."""
         self.generation += 1
-        blob = self.pack(session)
         try:
-            write_copy(self.folder, self.generation, blob)
-        except OSError:  # flash is full of samples: the oldest makes room
-            self.make_room()
-            write_copy(self.folder, self.generation, blob)
+            while True:
+                try:
+                    return write_copy(self.folder, self.generation, self.pack(session))
+                except OSError as error:
+                    if error.errno != ENOSPC or not self.make_room():
+                        raise
+        except OSError:
+            self.generation -= 1  # what sleeps in RTC memory still belongs to the copy on flash
+            self.flash_errors += 1
+            raise
 
     def load(self, remembered: bytes, session: "Session") -> bool:
         """Begin from RTC memory if that belongs to the flash copy, else from flash; True after a cold start.
@@ -173,6 +192,7 @@ class Counters:
                 self.fcnt_top += FCNT_CHUNK
                 self.record_top += RECORD_CHUNK
                 self.dev_nonce += 1
+                self.boots += 1  # samples may bear the number of the start that this copy does not know
             self.cold()
             session.quiet = [0] * len(session.quiet)
         return True
@@ -186,6 +206,16 @@ class Counters:
         self.events = self.events & _REPORTS | EVENTS_TOLD  # the first sample says how it is now
         for name in _FORGOTTEN:
             setattr(self, name, 0)
+
+    def pay(self, air_ms: int, copies: int, now: int) -> None:
+        """Count a frame's air time and put off extra frames until it is paid for, at most an hour.
+
+        Of the 36 s of each hour two of the longest frames, with their copies, are left: an extra one that goes when
+        all is paid, and the next sample's own, which never waits.
+        """
+        self.air_ms += air_ms
+        rest_s = air_ms * 3600 // (_HOUR_MS - 2 * _LONGEST_MS * min(copies, 6)) + 1
+        self.extra_at = min(max(self.extra_at, now) + rest_s, now + 3600)
 
     def next_fcnt(self, session: "Session") -> int:
         """A frame counter that was never used; the chunk is on flash before its first number is given out."""

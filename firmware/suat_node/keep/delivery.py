@@ -3,6 +3,10 @@
 A record is waiting (to be sent, again or for the first time), sent, or named (acknowledged while an older one is not).
 Sent records travel again only when an acknowledgement shows that they are missing. After a cold start nobody knows what
 was sent: everything held counts as sent and the first uplink asks.
+
+A frame begins with the newest waiting sample, because it says how things stand; the rest of it takes the oldest ones:
+the ring would drop those first, and the acknowledgement counts on from the oldest. After an outage it shows 64 records
+at a time as missing; they travel without a further request until a few frames' worth of them is left.
 """
 
 from micropython import const
@@ -17,9 +21,11 @@ if __debug__ and TYPE_CHECKING:
     from suat_node.keep.backlog import Backlog
     from suat_node.keep.counters import Counters
 
-_WAITING = const(64)  # records remembered as waiting; older ones are found missing by the next acknowledgement
-_CANDIDATES = const(16)  # more samples never fit into one frame
-_WINDOW = const(64)  # records that an acknowledgement's bitmap reaches
+WAITING = const(96)  # records remembered as waiting; older ones are found missing by the next acknowledgement
+WINDOW = const(64)  # records that an acknowledgement's bitmap reaches
+_CANDIDATES = const(32)  # more samples never fit into one frame
+_FEW = const(24)  # waiting: time to ask for the next ones
+_AHEAD = const(40)  # records sent beyond the oldest without acknowledgement: time to ask
 _REACH = const(0xFFFF)  # records from the newest of a frame back to the one it asks from
 _TELLS = const(0x7FFF)  # records between the network's newest and ours that 16 bits still tell apart
 
@@ -29,21 +35,29 @@ def waits(counters: "Counters", record: int) -> None:
     if record not in counters.waiting:
         counters.waiting.append(record)
         counters.waiting.sort()
-        if len(counters.waiting) > _WAITING:
+        if len(counters.waiting) > WAITING:
             counters.waiting.pop(0)
 
 
 def ask_from(counters: "Counters", backlog: "Backlog", after: int) -> "int | None":
     """The oldest record without acknowledgement, when it is time to ask: `after` of them, or all after a cold start."""
     held = backlog.held
+    waiting = counters.waiting
     if not len(held) or len(held) - len(counters.named) < after:
         return None
     for record in held:
         if record not in counters.named:
+            if after > 1 and len(waiting) > _FEW and waiting[0] - record < _AHEAD:
+                return None  # what the last answer showed is on its way
             if held[-1] - record > _REACH and not counters.utc_offset:
                 return None  # it must travel with the request, and may have no age yet: first the time
             return int(record)
     return None
+
+
+def behind(counters: "Counters", backlog: "Backlog") -> bool:
+    """Whether so much lacks an acknowledgement that to ask is worth a frame of its own."""
+    return len(backlog.held) - len(counters.named) > WINDOW
 
 
 def wide(counters: "Counters") -> bool:
@@ -51,28 +65,35 @@ def wide(counters: "Counters") -> bool:
     return counters.record - counters.known > _TELLS
 
 
-def choose(counters: "Counters", backlog: "Backlog", now: int, limit: int, ask: "int | None") -> "list[Sample]":
-    """Waiting samples, newest first, as many as fit into `limit` bytes."""
-    records = counters.waiting[-_CANDIDATES:]
-    if ask is not None and records and records[-1] - ask > _REACH:
+def choose(counters: "Counters", backlog: "Backlog", heard_ms: int, limit: int, ask: "int | None") -> "list[Sample]":
+    """The newest waiting sample and the oldest ones, as many as fit into `limit` bytes; the newest first.
+
+    `heard_ms`: node clock when the frame will have been heard; ages count to there.
+    With nothing waiting the record to ask from travels once more, or nothing.
+    """
+    waiting = counters.waiting
+    records = waiting[-1:] + waiting[:-1][:_CANDIDATES]
+    if ask is not None and (not records or records[0] - ask > _REACH):
         records = [ask]  # too far back for the newest to ask from: it goes alone
     entries = backlog.fetch(records)
-    samples = []
-    for record in reversed(records):
+    samples: "list[Sample]" = []
+    for record in records:
         entry = entries.get(record)
         if entry is None:  # damaged or dropped
             backlog.give_up(record)
-            if record in counters.waiting:
-                counters.waiting.remove(record)
+            if record in waiting:
+                waiting.remove(record)
             continue
-        age = times.age(counters, entry, now)
+        age = times.age(counters, entry, heard_ms)
         if age is not None:
             samples.append(Sample(record, age, entry.body))  # type: ignore[arg-type,unused-ignore]
-    if not samples:
-        return []
-    if ask is not None:
-        ask = min(ask, samples[0].record)
-    return samples[: fit(samples, limit, ask, wide(counters))]
+    count = len(samples)
+    while count:
+        frame = samples[:1] + samples[count - 1 : 0 : -1]
+        count = fit(frame, limit, None if ask is None else min(ask, frame[0].record), wide(counters))
+        if count == len(frame):
+            return frame
+    return []
 
 
 def sent(counters: "Counters", samples: "list[Sample]") -> None:
@@ -104,7 +125,7 @@ def acknowledge(counters: "Counters", backlog: "Backlog", data: bytes, just_sent
             continue
         if oldest < 0:
             oldest = record
-        if record <= cumulative + _WINDOW and record not in fresh:
+        if record <= cumulative + WINDOW and record not in fresh:
             waits(counters, record)
     counters.oldest = counters.record if oldest < 0 else oldest
     return True

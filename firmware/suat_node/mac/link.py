@@ -60,7 +60,7 @@ def exchange(
     sent_at = power.clock_ms()
     counters.false_starts = 0
     air_us = time_on_air_us(sf, bw_hz, len(phy))
-    counters.air_ms += air_us // 1000
+    counters.pay(air_us // 1000, session.nb_trans, power.clock())
     _rest(session, counters, up_hz, air_us)
     windows = (
         (delays[0], down_hz, region.rx1_dr(dr, session.rx1_offset)),

@@ -92,60 +92,6 @@ def test_the_older_copy_of_the_counters_repeats_no_number():
             file.write(good)
 
 
-def test_a_clock_ahead_of_utc():
-    # set to the local time of a computer east of Greenwich: UTC - node clock is negative
-    for name in ("heltec_v3", "pico_waveshare"):
-        net, board, conf = fresh(name)
-        before = time.epoch_s
-        time.epoch_s = network.UTC_S + 18000
-        begin = time.now_us // 1000000
-        try:
-            if name == "heltec_v3":
-                bench.deep_life(conf, board, 6)
-            else:
-                bench.life(bench.start(conf, board), 6)
-            net.hears = lambda phy: False
-            machine.cause = machine.PWRON_RESET
-            node = bench.start(conf, board)
-            from suat_node.keep import times
-            from suat_node.keep.backlog import Entry
-
-            node.counters.boots -= 1  # as the start before stamped it, before it knew the time
-            old = Entry(0, (power_clock() - 300) & 0xFFFFFFFF, node.counters.boots & 0xFFFF, 0, b"")
-            node.counters.boots += 1
-            node.counters.utc_offset = node.counters.sync_offset
-            assert times.age(node.counters, old, power_clock()) == 300
-        finally:
-            time.epoch_s = before
-        taken = [net.committed[record][0] - network.UTC_S - begin for record in sorted(net.committed)[1:]]
-        assert len(taken) == 6 and taken[0] <= 1, taken
-        assert all([899 <= taken[i + 1] - taken[i] <= 901 for i in range(2, 5)]), taken
-
-
-def power_clock():
-    from suat_node import power
-
-    return power.clock()
-
-
-def test_a_sample_older_than_the_clock_keeps_its_age_over_a_power_cut():
-    from suat_node.keep import times
-    from suat_node.keep.backlog import Entry
-
-    counters = Counters(bench.FOLDER)
-    counters.boots = 1
-    taken, boot = times.stamp(counters, 100 - 5000)  # a logger's row of 5,000 s ago, 100 s after a start at zero
-    entry = Entry(0, taken, boot, 0, b"")
-    assert times.age(counters, entry, 100) == 5000
-    times.learn(counters, network.UTC_S * 1000, 100000)
-    counters.boots = 2
-    counters.utc_offset = 0
-    times.learn(counters, (network.UTC_S + 3600) * 1000, 60000)
-    counters.sync_boot = 1
-    counters.sync_offset = network.UTC_S - 100
-    assert times.age(counters, entry, 60) == 5000 + 3600
-
-
 def test_the_longest_interval_that_a_downlink_may_set():
     net, board, conf = fresh()
     net.settings = {"interval_s": 604800}

@@ -20,7 +20,10 @@ def settings(board="pico_waveshare", otaa=False, **more):
         "kind": "soil",
         "interval_s": 900,
         "radio": {"dr": 3},
-        "sensors": [{"kind": "capacitive", "at": "probe1", "adc": 27}, {"kind": "battery"}],
+        "sensors": [
+            {"kind": "capacitive", "at": "probe1", "adc": 27 if board == "pico_waveshare" else 2},
+            {"kind": "battery"},
+        ],
     }
     if otaa:
         raw["otaa"] = {"dev_eui": "0102030405060708", "join_eui": "1112131415161718", "app_key": hexed(network.APP_KEY)}
@@ -39,7 +42,7 @@ def hardware(board_name="pico_waveshare", net=None):
     board = config.board(board_name)
     machine.wiring = board
     machine.chip = chip.Chip(net)
-    machine.analog = {27: [30000], 26: [25000], 1: [20000]}
+    machine.analog = {27: [30000], 2: [30000], 26: [25000], 1: [20000]}
     machine.lines = {}
     machine.levels = {}
     machine.i2c = {}
@@ -58,18 +61,26 @@ def start(conf, board, folder=FOLDER):
     return node.Node(conf, board, folder)
 
 
+def _extra(node):
+    """Whether the wake that is due now is one for an extra frame."""
+    from suat_node import uplink
+
+    return power.clock() < node.counters.next_sense and 0 < uplink.next_extra(node) <= power.clock()
+
+
 def life(node, wakes):
-    """So many wakes of a board that stays in its program."""
+    """So many wakes of a board that stays in its program, with the extra frames between them."""
     from suat_node import node as program
 
-    for _ in range(wakes):
+    while wakes:
+        wakes -= not _extra(node)
         program.wake(node)
         program.sleep(node)
 
 
 def deep_life(conf, board, wakes, folder=FOLDER, forget=False):
-    """So many wakes of a board that starts again each time, modules and all."""
-    for _ in range(wakes):
+    """So many wakes of a board that starts again each time, modules and all, with the extra frames between them."""
+    while wakes:
         if forget:
             for name in list(sys.modules):
                 if name.startswith("suat_node"):
@@ -77,6 +88,7 @@ def deep_life(conf, board, wakes, folder=FOLDER, forget=False):
         from suat_node import node as program
 
         node = start(conf, board, folder)
+        wakes -= not _extra(node)
         try:
             program.wake(node)
             program.sleep(node)

@@ -46,7 +46,7 @@ def lightsleep(ms):
 
 def deepsleep(ms):
     time.watchdog_us = 0
-    time.advance(ms * 1000)
+    time.advance(ms * 1000 * 1000000 // (1000000 + time.fast_ppm))
     raise DeepSleep(ms)
 
 
@@ -153,8 +153,8 @@ class UART:
             time.advance(self.timeout_ms * 1000)
         return out or None
 
-    def readline(self):
-        end = self.queue.find(b"\n") + 1
+    def readline(self, size):
+        end = self.queue[:size].find(b"\n") + 1
         return self.read(end or len(self.queue) or 1)
 
 

@@ -30,6 +30,7 @@ class Network:
         self.hears = lambda phy: True
         self.answers = True
         self.acks = True
+        self.utc_us = UTC_S * 1000000  # at the start of the bench; None: it does not tell the time
         self.rx = 1  # window of the answers
         self.rx1_offset = 0
         self.keys = (ServerAes(NWK), ServerAes(APP))
@@ -39,6 +40,7 @@ class Network:
         self.nonces = []
         self.fcnts = []  # of genuine uplinks heard
         self.committed = {}  # record -> (unix s of the sample, body)
+        self.dated_us = {}  # record -> us since the start of the bench, as the ages say it
         self.copies = []  # records as they came, again and again
         self.asked = []
         self.mac = b""  # to be sent down once
@@ -67,13 +69,14 @@ class Network:
             self.copies.append(record)
             if record not in self.committed:
                 self.committed[record] = (UTC_S + end_us // 1000000 - age, body)
+                self.dated_us[record] = end_us - age * 1000000
         if not self.answers:
             return []
         fopts = self.mac
         self.mac = b""
         for cid, _args in commands.parse(frame.fopts, lorawan.UP):
-            if cid == commands.DEVICE_TIME:
-                fopts += commands.device_time_ans(UTC_S * 1000000 + end_us)
+            if cid == commands.DEVICE_TIME and self.utc_us is not None:
+                fopts += commands.device_time_ans(self.utc_us + end_us)
         port, down = None, b""
         if asked is not None:
             self.asked.append(asked)

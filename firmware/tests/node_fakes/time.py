@@ -6,6 +6,7 @@ now_us = 0
 epoch_s = 1609459200  # an RP2040 nobody has set
 watchdog_us = 0  # 0: not armed
 fed_us = 0
+fast_ppm = 0  # of the clock that goes on through sleep: seconds, and the length of a deep sleep
 
 
 class WatchdogReset(BaseException):
@@ -49,8 +50,8 @@ def ticks_diff(end, start):
 
 
 def time_ns():
-    return epoch_s * 1000000000 + now_us * 1000
+    return epoch_s * 1000000000 + now_us * (1000000 + fast_ppm) // 1000
 
 
 def time():
-    return epoch_s + now_us // 1000000
+    return time_ns() // 1000000000
