@@ -37,6 +37,7 @@ import json
 from binascii import unhexlify
 
 from suat_wire.control import SETTINGS
+from suat_wire.region import REGIONS
 
 from suat_node.sensor_options import COMMON, NEEDED, OPTIONS, REGISTER_FIELDS
 
@@ -76,7 +77,6 @@ if __debug__ and TYPE_CHECKING:
 
 
 REGION_NAMES = ("IN865", "EU433", "EU868", "RU864")
-_TOP = ("board", "kind", "role", "region", "interval_s", "otaa", "abp", "radio", "settings", "sensors")
 # settings of docs/payload.md that a node starts with; `interval_s` and `radio` give the others
 DEFAULTS = {
     "ack_after": 4,
@@ -90,6 +90,15 @@ DEFAULTS = {
     "leak_flow": 6,
     "leak_fall": 5,
     "night_from": 18,
+}
+
+# every name of the file: the console's `set` goes by these too
+TOP = ("board", "kind", "role", "region", "interval_s", "otaa", "abp", "radio", "settings", "sensors")
+TABLES = {
+    "otaa": ("dev_eui", "join_eui", "app_key"),
+    "abp": ("dev_addr", "nwk_skey", "app_skey"),
+    "radio": ("dr", "adr", "power_dbm", "frames", "channel", "lbt"),
+    "settings": tuple(DEFAULTS),
 }
 
 
@@ -149,26 +158,26 @@ def board(name: str) -> "Board":
 
 def check(raw: "Any") -> Config:
     """Turn parsed JSON into a Config; the first fault is a ConfigError."""
-    _known(
-        raw,
-        ("board", "kind", "role", "region", "interval_s", "otaa", "abp", "radio", "settings", "sensors"),
-        "suat.json",
-    )
+    _known(raw, TOP, "suat.json")
     out = Config()
     out.board = _text(raw, "board", None)
-    out.kind = _text(raw, "kind", ("soil", "water"))
     out.role = _text(raw, "role", ("node", "bridge"), "node")
+    bridge = out.role == "bridge"  # it needs no kind, no keys and no sensors
+    out.kind = _text(raw, "kind", ("soil", "water"), "soil" if bridge else None)
     out.region = _text(raw, "region", REGION_NAMES, "IN865")
     out.interval_s = _whole(raw, "interval_s", 60, 86400, 900)
     changed = raw.get("settings", {})
-    _known(changed, tuple(DEFAULTS), "settings")
+    _known(changed, TABLES["settings"], "settings")
     out.settings = {"interval_s": out.interval_s}
     for _number, name, _kind, low, high, _unit in SETTINGS:
         if name in DEFAULTS:
             out.settings[name] = _whole(changed, name, low, high, DEFAULTS[name], "settings.")
-    _keys(raw, out)
+    if 0 < out.settings["battery_low"] <= out.settings["battery_floor"]:
+        raise ConfigError("settings.battery_floor must be below settings.battery_low")
+    if not bridge or "otaa" in raw or "abp" in raw:
+        _keys(raw, out)
     radio = raw.get("radio", {})
-    _known(radio, ("dr", "adr", "power_dbm", "frames", "channel", "lbt"), "radio")
+    _known(radio, TABLES["radio"], "radio")
     out.dr = _whole(radio, "dr", 0, 5, 3, "radio.")
     for name in ("adr", "lbt"):
         setattr(out, name, radio.get(name, getattr(out, name)))
@@ -176,9 +185,9 @@ def check(raw: "Any") -> Config:
             raise ConfigError("radio.%s must be true or false" % name)
     out.power_dbm = _whole(radio, "power_dbm", 0, 22, 14, "radio.")
     out.frames = _whole(radio, "frames", 1, 8, 2, "radio.")
-    out.channel = _whole(radio, "channel", -1, 2, -1, "radio.")
-    sensors = raw.get("sensors")
-    if not isinstance(sensors, list) or not sensors:
+    out.channel = _whole(radio, "channel", -1, len(REGIONS[out.region].channels_hz) - 1, -1, "radio.")
+    sensors = raw.get("sensors", [] if bridge else None)
+    if not isinstance(sensors, list) or not (sensors or bridge):
         raise ConfigError("sensors must be a list with at least one sensor")
     for i, sensor in enumerate(sensors):
         out.sensors.append(_sensor(sensor, "sensors[%d]" % i))
@@ -191,13 +200,13 @@ def _keys(raw: "Options", out: Config) -> None:
     out.otaa = "otaa" in raw
     if out.otaa:
         keys = raw["otaa"]
-        _known(keys, ("dev_eui", "join_eui", "app_key"), "otaa")
+        _known(keys, TABLES["otaa"], "otaa")
         out.dev_eui = _hex(keys, "dev_eui", 8, "otaa.")
         out.join_eui = _hex(keys, "join_eui", 8, "otaa.")
         out.app_key = _hex(keys, "app_key", 16, "otaa.")
     else:
         keys = raw["abp"]
-        _known(keys, ("dev_addr", "nwk_skey", "app_skey"), "abp")
+        _known(keys, TABLES["abp"], "abp")
         out.dev_addr = int.from_bytes(_hex(keys, "dev_addr", 4, "abp."), "big")
         out.nwk_skey = _hex(keys, "nwk_skey", 16, "abp.")
         out.app_skey = _hex(keys, "app_skey", 16, "abp.")

@@ -84,6 +84,21 @@ def edited(path: str, value: Any) -> dict[str, Any]:
         ("otaa.dev_eui", None, "otaa.dev_eui must be 16 hexadecimal digits"),
         ("radio.dr", 6, "radio.dr must be a whole number 0..5, is 6"),
         ("radio.adr", 1, "radio.adr must be true or false"),
+        ("radio.channel", 3, "radio.channel must be a whole number -1..2, is 3"),
+        ("role", "king", "role: 'king' is none of node, bridge"),
+        ("settings", 7, "settings must be a table"),
+        ("settings", {"interval": 5}, "settings: unknown key 'interval'; known: "),
+        ("settings", {"interval_s": 5}, "settings: unknown key 'interval_s'; known: "),
+        ("settings", {"adr": 1}, "settings: unknown key 'adr'"),
+        ("settings", {"ack_after": 0}, "settings.ack_after must be a whole number 1..64, is 0"),
+        ("settings", {"freezing": -4001}, "settings.freezing must be a whole number -4000..4000, is -4001"),
+        ("settings", {"night_from": 24}, "settings.night_from must be a whole number 0..23, is 24"),
+        ("settings", {"night_from": 3.0}, "settings.night_from must be a whole number 0..23, is 3.0"),
+        (
+            "settings",
+            {"battery_low": 3400, "battery_floor": 3400},
+            "settings.battery_floor must be below settings.battery_low",
+        ),
         ("radio.power", 5, "radio: unknown key 'power'"),
         ("radio", [], "radio must be a table"),
         ("sensors", [], "sensors must be a list with at least one sensor"),
@@ -105,6 +120,30 @@ def test_one_clear_line(path: str, value: Any, says: str) -> None:
     text = str(caught.value)
     assert says in text and "\n" not in text
     assert GOOD["otaa"]["app_key"] not in text
+
+
+def test_settings_of_the_file_and_their_defaults() -> None:
+    raw = edited("settings", {"freezing": -50, "battery_low": 3500, "battery_floor": 3300})
+    found = config.check(raw).settings
+    assert (found["freezing"], found["battery_low"], found["battery_floor"]) == (-50, 3500, 3300)
+    assert found["interval_s"] == 900 and found["ack_after"] == 4
+    assert config.check(edited("settings", {"battery_floor": 3300})).settings["battery_low"] == 0
+
+
+def test_a_bridge_needs_neither_keys_nor_sensors() -> None:
+    found = config.check({"board": "pico_waveshare", "role": "bridge", "region": "EU433"})
+    assert (found.role, found.region, found.sensors) == ("bridge", "EU433", [])
+    with pytest.raises(config.ConfigError, match="otaa.dev_eui must be 16"):
+        config.check({"board": "pico_waveshare", "role": "bridge", "otaa": {}})
+
+
+def test_a_channel_of_the_region() -> None:
+    raw = edited("region", "RU864")  # two default channels
+    raw["radio"] = {"channel": 1}
+    assert config.check(raw).channel == 1
+    raw["radio"] = {"channel": 2}
+    with pytest.raises(config.ConfigError, match="radio.channel must be a whole number -1..1, is 2"):
+        config.check(raw)
 
 
 def test_files(tmp_path: Path) -> None:
