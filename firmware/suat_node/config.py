@@ -39,7 +39,7 @@ from binascii import unhexlify
 from suat_wire.control import SETTINGS
 from suat_wire.region import REGIONS
 
-from suat_node.sensor_options import COMMON, NEEDED, OPTIONS, REGISTER_FIELDS
+from suat_node.sensor_options import COMMON, NEEDED, OPTIONS, REGISTER_FIELDS, misplaced
 
 TYPE_CHECKING = False
 if __debug__ and TYPE_CHECKING:
@@ -191,6 +191,9 @@ def check(raw: "Any") -> Config:
         raise ConfigError("sensors must be a list with at least one sensor")
     for i, sensor in enumerate(sensors):
         out.sensors.append(_sensor(sensor, "sensors[%d]" % i))
+    fault = misplaced(out.sensors, board(out.board))
+    if fault:
+        raise ConfigError(fault)
     return out
 
 
@@ -223,7 +226,7 @@ def _sensor(raw: "Any", where: str) -> "Options":
     if at not in places:
         raise ConfigError("%s.at: %r is none of %s" % (where, at, ", ".join(places)))
     out = {"kind": kind, "at": at}
-    for table in (options, COMMON):
+    for table in (COMMON, options):
         for name in table:
             allowed, default = table[name]
             value = raw.get(name, default)
@@ -232,8 +235,21 @@ def _sensor(raw: "Any", where: str) -> "Options":
             if name in raw:
                 value = _option(value, allowed, "%s.%s" % (where, name))
             out[name] = value
+            if allowed is list:
+                _registers(value, at, "%s.%s" % (where, name))
     _known(raw, tuple(out), where)
     return out
+
+
+def _registers(value: "Any", at: str, where: str) -> None:
+    fields = REGISTER_FIELDS["water" if at == "water" else "probe"]
+    if not isinstance(value, list) or not value:
+        raise ConfigError("%s must be a list" % where)
+    for row in value:
+        if not isinstance(row, list) or len(row) != 3 or row[0] not in fields:
+            raise ConfigError("%s: each is [%s, register, units per digit], not %r" % (where, " or ".join(fields), row))
+        _option(row[1], (0, 65535), where)
+        _option(row[2], float, where)
 
 
 def _option(value: "Any", allowed: "Any", where: str) -> "Any":
@@ -242,11 +258,10 @@ def _option(value: "Any", allowed: "Any", where: str) -> "Any":
             raise ConfigError("%s must be a number above 0, is %r" % (where, value))
         return float(value)
     if allowed is list:
-        if not isinstance(value, list) or not value:
-            raise ConfigError("%s must be a list" % where)
-        for row in value:
-            if not isinstance(row, list) or len(row) != 3 or row[0] not in REGISTER_FIELDS:
-                raise ConfigError("%s: each is [field, register, units per digit], not %r" % (where, row))
+        return value
+    if allowed is bool:
+        if not isinstance(value, bool):
+            raise ConfigError("%s must be true or false, is %r" % (where, value))
         return value
     if isinstance(allowed[0], str):
         if value not in allowed:

@@ -45,11 +45,11 @@ class Node:
         self.counters.logger_next = max(self.counters.logger_next, self.backlog.source_next)
         self.ask_now = self.cold
         self.urgent = False  # the next uplink is to be confirmed
-        meter.bind(self.counters, not self.cold)
+        meter.bind(self.counters)
         self.radio = Sx126x(board)
         for sensor in settings.sensors:
             if sensor["kind"] == "flow":
-                sensors.driver("flow").start(sensor)
+                sensors.driver("flow").start(sensor, board)
 
     def _brake(self) -> None:
         """After false starts in a row: lie still before sensors or radio load the battery again."""

@@ -40,6 +40,9 @@ FLOOR = const(2)
 _wdt: "machine.WDT | None" = None
 _outputs: "dict[int, machine.Pin]" = {}
 _touched = False
+linger_ms = 0  # awake after an edge ended a light sleep, for a pulse counter that stood still in it
+pulse_pin = -1  # ESP32: a pulse counter's, whose wakes only count
+pulse_level: "int | None" = None  # on which it wakes
 
 
 def start(board: "Board") -> None:
@@ -139,7 +142,14 @@ def can_wake(board: "Board", pin: int) -> bool:
 def woken_by_pin() -> bool:
     """Whether a pin, not the time, ended the last sleep."""
     reason: "Any" = getattr(machine, "wake_reason", None)  # ESP32
-    return reason() in (2, 3) if reason else _touched  # EXT0_WAKE, EXT1_WAKE
+    if reason is None:
+        return _touched
+    return reason() in (2, 3) and changed_pins() != (pulse_pin,)  # EXT0_WAKE, EXT1_WAKE
+
+
+def changed_pins() -> "tuple[int, ...]":
+    """ESP32: the pins that ended deep sleep, as far as the port tells (MicroPython 1.28; ext0's is not among them)."""
+    return tuple(getattr(machine, "wake_pins", tuple)())
 
 
 def sleep(board: "Board", seconds: int, blob: bytes, wake: "Wake" = ()) -> None:
@@ -152,6 +162,8 @@ def sleep(board: "Board", seconds: int, blob: bytes, wake: "Wake" = ()) -> None:
     global _touched
     if seconds <= 0:
         return
+    if pulse_level is not None:
+        wake = list(wake) + [(pulse_pin, pulse_level)]
     armed = [(machine.Pin(pin), level) for pin, level in wake if can_wake(board, pin)]
     armed = [(pin, level) for pin, level in armed if pin.value() != level]
     if restarts(board):
@@ -165,8 +177,11 @@ def sleep(board: "Board", seconds: int, blob: bytes, wake: "Wake" = ()) -> None:
         if left <= 0:
             break
         feed()
+        began = time.ticks_ms()
         machine.lightsleep(min(left, _PIECE_MS))  # may return early, hence the loop
         feed()
+        if linger_ms and time.ticks_diff(time.ticks_ms(), began) < min(left, _PIECE_MS):
+            time.sleep_ms(linger_ms)
     for pin, _ in armed:
         pin.irq(None)
 

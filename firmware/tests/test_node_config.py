@@ -110,7 +110,7 @@ def edited(path: str, value: Any) -> dict[str, Any]:
         ("sensors.0.adc", 99, "sensors[0].adc must be 0..48, is 99"),
         ("sensors.0.adc", "A0", "sensors[0].adc must be 0..48, is 'A0'"),
         ("sensors.0.pin", 5, "sensors[0]: unknown key 'pin'"),
-        ("sensors.1.registers", [["salt", 0, 1]], "sensors[1].registers: each is [field, register, units per digit]"),
+        ("sensors.1.registers", [["salt", 0, 1]], "sensors[1].registers: each is [vwc or permittivity"),
         ("sensors.1.registers", 7, "sensors[1].registers must be a list"),
     ],
 )

@@ -9,9 +9,11 @@ import struct
 import sys
 
 from suat_sim import link
+from suat_sim import pio as pio  # for fake/rp2.py: when that is imported, this package has left the root
 from suat_sim.clock import NEVER, Clock
 from suat_sim.devices import (
     Analog,
+    Contact,
     EventCounter,
     Logger,
     ModbusProbe,
@@ -29,7 +31,7 @@ VALUES_HOLD_US = 5000000  # what the environment said holds this long: one probe
 PROMISE_US = 1000000  # sleeps from this length on are announced to the host
 PROMISE_STEP_US = 120000000  # ... but not more often than this
 PULSE_STEP_US = 60000000  # how often a pulse input with an interrupt is looked at
-PULSE_GAP_US = 20000  # between the pulses that came since
+BOUNCE_US = 300  # how long a bouncing contact stays in each state, four times
 WAKE_STEP_US = 5100000  # how often a pin that may wake the node is looked at: values hold for 5 s
 LAST_RTC_PIN = 21  # of an ESP32-S3: only these wake it from deep sleep (datasheet 2.3.4)
 COLLAPSE_US = 2000  # after a frame begins that the battery does not bear
@@ -62,6 +64,7 @@ class Board:
         self.least_v, self.sag_v = supply
         self.wake_pins: dict[str, tuple[list[int], int]] = {}  # source -> pins, level
         self.wake_reason = 0
+        self.woken_by: list[int] = []  # the pins of ext1 that ended deep sleep
         self.cause = setup["cause"]
         self.rtc = bytes.fromhex(setup["rtc"]) if setup["rtc"] else b""
         self.rtc_us = setup["rtc_us"]  # what the real-time clock had counted when the program started
@@ -98,27 +101,28 @@ class Board:
         self.serial: dict[int, list[Any]] = {}
         self.wires: dict[int, Thermometer] = {}
         self.meters: dict[int, PulseMeter] = {}
+        self.contacts: dict[int, Contact] = {}
+        self.state_machines: list[Any] = []  # state machines that look at a pin
         self.i2c: dict[int, EventCounter] = {}
-        wiring = self.wiring
-        taken = (wiring.NSS, wiring.RESET, wiring.BUSY, wiring.DIO1, wiring.SCK, wiring.MOSI, wiring.MISO)
+        self.buses: dict[int, EventCounter] = {}  # by their pins
         serial = {"rs485": ModbusProbe, "ultrasonic": Ultrasonic, "logger": Logger}
         for sensor in config["sensors"]:
             kind = sensor["kind"]
-            for option in ("adc", "pin", "tx", "rx", "de", "sda", "scl", "power"):
-                if sensor.get(option) in taken:
-                    raise ValueError(f"{kind}: {option} {sensor[option]} is a pin of the radio on this board")
             if kind in serial:
                 self.serial.setdefault(sensor["uart"], []).append(serial[kind](self, sensor))
             elif kind == "battery":
                 self.analog[self.wiring.BATTERY_ADC] = Analog(self, sensor)
-            elif kind in ("capacitive", "pressure"):
+            elif kind in ("capacitive", "pressure", "current", "solar"):
                 self.analog[sensor["adc"]] = Analog(self, sensor)
             elif kind == "ds18b20":
                 self.wires[sensor["pin"]] = Thermometer(self, sensor)
+            elif kind == "switch":
+                self.contacts[sensor["pin"]] = Contact(self, sensor)
             elif kind == "flow" and sensor.get("source", "pin") == "pin":
                 self.meters[sensor["pin"]] = PulseMeter(self, sensor)
             elif kind == "flow":
-                self.i2c[sensor.get("i2c", 0)] = EventCounter(PulseMeter(self, sensor))
+                counter = EventCounter(PulseMeter(self, sensor))
+                self.i2c[sensor["i2c"]] = self.buses[sensor["sda"]] = self.buses[sensor["scl"]] = counter
             else:
                 raise ValueError(f"the simulator has no sensor of kind {kind!r}")
 
@@ -160,8 +164,11 @@ class Board:
             return self.radio.busy(clock.now)
         if number == self.dio1:
             return self.radio.dio1(clock.now)
-        if number in self.meters:
-            return self.guard(self.meters[number].level)  # type: ignore[no-any-return]
+        for devices in (self.meters, self.contacts, self.wires):
+            if number in devices:
+                return self.guard(devices[number].level)  # type: ignore[no-any-return]
+        if number in self.buses:
+            return int(self.guard(self.buses[number].mode) != "shorted")
         return self.levels.get(number, 1)
 
     # -- interrupts -----------------------------------------------------------------------------------------------
@@ -175,7 +182,8 @@ class Board:
         if number == self.dio1:
             self._radio_event(self.radio.event_at)
         elif number in self.meters:
-            self.counted = self.meters[number].pulses()
+            self.counted = self.guard(self.meters[number].pulses)
+            self.meters[number].edge = 1
             self._watch_pulses(number)
         else:
             self._watch_level(number, self.pin_read(number))
@@ -191,17 +199,32 @@ class Board:
             entry[0](entry[1])
 
     def _watch_pulses(self, number: int) -> None:
-        # Pulses arrive one by one for the program, though the meter is looked at once a minute only.
-        entry = self.interrupts.get(number)
-        if entry is None:
+        # The meter is looked at once a minute; what came since is played out in the minute after.
+        if number not in self.interrupts:
             return
-        now = self.meters[number].pulses()
-        for _ in range(min(now - self.counted, 1000)):
-            self.woken = True
-            self.clock.now += PULSE_GAP_US
-            entry[0](entry[1])
+        meter = self.meters[number]
+        now = self.guard(meter.pulses)
+        count = min(now - self.counted, PULSE_STEP_US // 20000)
+        bounces = self.guard(meter.bounces)
+        for i in range(count):
+            begin = self.clock.now + PULSE_STEP_US * i // count
+            for level, at in ((0, begin), (1, begin + PULSE_STEP_US // count // 2)):
+                for j in range(5 if bounces else 1):
+                    self._edge_at(at + j * BOUNCE_US, number, level ^ (j & 1))
         self.counted = now
         self.clock.call_at(self.clock.now + PULSE_STEP_US, lambda: self._watch_pulses(number))
+
+    def _edge_at(self, at: int, number: int, level: int) -> None:
+        self.clock.call_at(at, lambda: self._edge(number, level))
+
+    def _edge(self, number: int, level: int) -> None:
+        for machine in self.state_machines:
+            machine.catch_up()
+        self.meters[number].edge = level
+        entry = self.interrupts.get(number)
+        if entry is not None and entry[2] & (1 if level else 2):  # IRQ_RISING, IRQ_FALLING
+            self.woken = True
+            entry[0](entry[1])
 
     def _watch_level(self, number: int, before: int) -> None:
         entry = self.interrupts.get(number)
@@ -216,18 +239,24 @@ class Board:
     # -- sleep and restarts ---------------------------------------------------------------------------------------
 
     def sleep(self, us: int, light: bool = False) -> None:
-        """Let the node's `us` pass; in light sleep an interrupt ends it early."""
+        """Let the node's `us` pass; in light sleep an interrupt ends it early and the PIO stands still."""
         clock = self.clock
+        if light:
+            for machine in self.state_machines:
+                machine.catch_up()
         until = clock.now + us - us * clock.ppm // 1000000
         if until >= self.promise_from and us >= PROMISE_US:
             self.promise(until)
-        if until < clock.limit:
+        if until < clock.limit and not (light and self.state_machines):
             clock.now = until
             return
         self.woken = False
         self.sleeping = light
         clock.pass_until(until, (lambda: self.woken) if light else None)
         self.sleeping = False
+        if light:
+            for machine in self.state_machines:
+                machine.at = clock.now
 
     def promise(self, until: int, probe: bool = False) -> None:
         """Tell the host that no frame comes before `until`; with `probe`, ask for the sensors' values of then."""
@@ -255,6 +284,7 @@ class Board:
         self.interrupts = {}
         clock.schedule()
         self.wake_reason = WAKE_REASONS["timer"]
+        self.woken_by = []
         if self.wake_pins:
             self._sleep_until_touched(until)
         else:
@@ -274,8 +304,10 @@ class Board:
         clock = self.clock
         while clock.now < until:
             for source, (pins, level) in self.wake_pins.items():
-                if level in [self.pin_read(number) for number in pins]:
+                touched = [number for number in pins if self.pin_read(number) == level]
+                if touched:
                     self.wake_reason = WAKE_REASONS[source]
+                    self.woken_by = touched if source == "ext1" else []
                     return
             step = min(until, clock.now + WAKE_STEP_US)
             self.promise_from = 0  # nothing longer was promised: a pin may wake the node at any step
@@ -289,6 +321,8 @@ class Board:
         self.cause = cause
         if cause != "deepsleep":
             self.wake_reason = 0
+            self.woken_by = []
+        self.state_machines = []
         clock = self.clock
         clock.watchdog_at = NEVER
         clock.events = []

@@ -23,6 +23,7 @@ SIM_FILES = (
     "flash",
     "link",
     "modules",
+    "pio",
     "sx1262",
     "sx1262_settings",
     "sx1262_tables",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from suat.clock import VirtualScheduler
+from suat_node.config import ConfigError
 from suat_sim.fleet import Fleet, FleetError
 from suat_sim.node_process import NodeSpec
 
@@ -182,8 +183,5 @@ def test_a_sensor_on_a_pin_of_the_radio_is_refused() -> None:
         "sensors": [{"kind": "capacitive", "at": "probe1", "adc": 7}],
         "abp": {"dev_addr": "01020304", "nwk_skey": "00" * 16, "app_skey": "11" * 16},
     }
-    with (
-        Fleet(VirtualScheduler(0), [NodeSpec("n", config, Nothing())]) as fleet,
-        pytest.raises(FleetError, match="adc 7 is a pin of the radio"),
-    ):
-        fleet.run(60)
+    with pytest.raises(ConfigError, match="adc: pin 7 is taken by the radio"):
+        Fleet(VirtualScheduler(0), [NodeSpec("n", config, Nothing())])

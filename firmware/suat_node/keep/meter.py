@@ -2,26 +2,27 @@
 
 TYPE_CHECKING = False
 if __debug__ and TYPE_CHECKING:
+    from collections.abc import Callable
+
     from suat_node.keep.counters import Counters
 
-_counters: "Counters | None" = None
-
-
-def bind(counters: "Counters", warm: bool) -> None:
-    """Keep the total in `counters`. After a cold start an interrupt counter begins at 0 again."""
-    global _counters, _fresh
-    _counters = counters
-    _fresh = not warm
-
-
+counters: "Counters | None" = None
+before_sleep: "Callable[[], None] | None" = None  # of a counter whose count is lost in sleep
 _fresh = True
+
+
+def bind(kept: "Counters") -> None:
+    """Keep the total in `kept`. A counter in the chip begins at 0 with the program."""
+    global counters, before_sleep, _fresh
+    counters = kept
+    before_sleep = None
+    _fresh = True
 
 
 def add(reading: "tuple[int, int]", source: str) -> int:
     """Total pulses after `reading` = (count, modulus)."""
     global _fresh
     count, modulus = reading
-    counters = _counters
     if counters is None:
         return count
     last = 0 if _fresh and source == "pin" else counters.pulse_last

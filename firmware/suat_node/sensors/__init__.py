@@ -1,12 +1,14 @@
 """Sensors: one file each, all with `read(options, board) -> {field: value}` or `rows(...)` for a data logger.
 
 A sensor that fails raises Fault(code) or OSError; that costs its own reading only: its group gets the `fault` field.
-The first fault of a group is the one that travels. Options are checked by `suat_node.config`.
+The first fault of a group is the one that travels. Sensors on one power pin are switched on once and read in one go.
+No driver waits or listens without end; the worst each can take: docs/wiring.md. `suat_node.config` checks options.
 """
 
 import machine
 
 from suat_node import power
+from suat_node.keep import meter
 
 TYPE_CHECKING = False
 if __debug__ and TYPE_CHECKING:
@@ -21,7 +23,10 @@ CORRUPT = 2  # an answer whose check sum is wrong, that stops in the middle, or 
 OUT_OF_RANGE = 3  # a value that the sensor cannot mean
 OPEN = 4  # an electrical value that only an unplugged sensor gives
 SHORT = 5
+LOW_SUPPLY = 6  # the sensor started anew in the middle of it
 UNSTEADY = 7  # repeated readings disagree
+
+ADC_TOP_V = 3.0  # a reading beyond is the converter's end, not the sensor's: ESP32-S3 at 11 dB 3.1 V, RP2040 3.3 V
 
 
 class Fault(Exception):
@@ -37,25 +42,34 @@ def driver(kind: str) -> "Any":
     return __import__("suat_node.sensors." + kind, None, None, (kind,))
 
 
-def read_all(sensors: "list[Options]", board: "Board") -> "Readings":
-    """Read every sensor but loggers, in order: {(group, field): value}, faults included."""
+def read_all(sensors: "list[Options]", board: "Board", off: int = 0) -> "Readings":
+    """Read every sensor but loggers: {(group, field): value}, faults included. Bit i of `off`: not the i-th."""
     readings: "Readings" = {}
-    switch_vext(board, True)
-    for sensor in sensors:
-        if sensor["kind"] == "logger":
-            continue
-        group = sensor["at"]
-        power.feed()
-        try:
-            fields = powered(sensor, board, driver(sensor["kind"]).read)
-            for name in fields:
-                readings[(group, name)] = fields[name]
-        except Exception as error:  # whatever a sensor does, the other readings travel
-            code = fault_code(error)
-            if (group, "fault") not in readings:
-                readings[(group, "fault")] = code
-    switch_vext(board, False)
+
+    def read(_: "Options", board: "Board") -> None:
+        for sensor in together:
+            _read(sensor, board, readings)
+
+    left = [sensors[i] for i in range(len(sensors)) if not off >> i & 1 and sensors[i]["kind"] != "logger"]
+    while left:
+        pin = left[0]["power"]
+        together = [sensor for sensor in left if sensor["power"] == pin]
+        left = [sensor for sensor in left if sensor["power"] != pin]
+        powered(max(together, key=lambda sensor: sensor["warm_ms"]), board, read)  # type: ignore[no-any-return]
     return readings
+
+
+def _read(sensor: "Options", board: "Board", readings: "Readings") -> None:
+    group = sensor["at"]
+    power.feed()
+    try:
+        fields = driver(sensor["kind"]).read(sensor, board)
+        for name in fields:
+            readings[(group, name)] = fields[name]
+    except Exception as error:  # whatever a sensor does, the other readings travel
+        code = fault_code(error)
+        if (group, "fault") not in readings:
+            readings[(group, "fault")] = code
 
 
 def fault_code(error: Exception) -> int:
@@ -66,22 +80,31 @@ def fault_code(error: Exception) -> int:
 
 
 def powered(sensor: "Options", board: "Board", read: "Callable[[Options, Board], Any]") -> "Any":
-    """Run `read(sensor, board)` with the sensor's supply switched on around it."""
+    """Run `read(sensor, board)` with its supply on: its own pin, the board's VEXT; off again whatever happens."""
     pin = sensor["power"]
-    if pin is None:
-        return read(sensor, board)
-    switch = power.output(pin, sensor["power_level"])
+    supplies = [] if board.VEXT is None else [(board.VEXT, board.VEXT_LEVEL)]
+    if pin is not None:
+        supplies.append((pin, sensor["power_level"]))
+    for pin, level in supplies:
+        power.output(pin, level)
     try:
-        power.wait_ms(sensor["warm_ms"])
+        if supplies:
+            power.wait_ms(sensor["warm_ms"])
         return read(sensor, board)
     finally:
-        switch.value(1 - sensor["power_level"])
+        for pin, level in supplies:
+            power.output(pin, 1 - level)
 
 
-def switch_vext(board: "Board", on: bool) -> None:
-    """The supply that some boards switch for everything outside."""
-    if board.VEXT is not None:
-        power.output(board.VEXT, board.VEXT_LEVEL if on else 1 - board.VEXT_LEVEL)
+def wake_pins(sensors: "list[Options]") -> "list[tuple[int, int]]":
+    """Before sleep: [(gpio, level)] of the sensors with `wake`, as inputs: a change from what they show wakes."""
+    if meter.before_sleep:
+        meter.before_sleep()
+    return [
+        (sensor["pin"], 1 - machine.Pin(sensor["pin"], machine.Pin.IN, machine.Pin.PULL_UP).value())
+        for sensor in sensors
+        if sensor.get("wake")
+    ]
 
 
 def uart(sensor: "Options", timeout_ms: int, parity: "int | None" = None) -> "machine.UART":
@@ -107,15 +130,22 @@ def adc(pin: int, board: "Board") -> "machine.ADC":
     return machine.ADC(machine.Pin(pin), atten=machine.ADC.ATTN_11DB)
 
 
-def volts(converter: "machine.ADC", board: "Board", samples: int) -> float:
-    """Median voltage of the pin; the ESP32 knows its own calibration (read_uv), the RP2040 has a 3.3 V reference."""
+def microvolts(converter: "machine.ADC", board: "Board") -> int:
+    """One reading: the ESP32 knows its own calibration (read_uv), the RP2040 has a 3.3 V reference."""
     if board.CHIP == "rp2040":
-        return median([converter.read_u16() for _ in range(samples)]) * 3.3 / 65535
-    microvolts = [converter.read_uv() for _ in range(samples)]  # type: ignore[attr-defined,unused-ignore]
-    return median(microvolts) / 1000000
+        return converter.read_u16() * 3300000 // 65535
+    return int(converter.read_uv())  # type: ignore[attr-defined,unused-ignore]
 
 
-def median(values: "list[int]") -> int:
-    """Middle of an odd count, the lower middle of an even one."""
+def volts(converter: "machine.ADC", board: "Board", samples: int, spread_uv: int = 1 << 30) -> float:
+    """Median voltage of the pin; Fault(UNSTEADY) as `steady`."""
+    return steady([microvolts(converter, board) for _ in range(samples)], spread_uv) / 1000000
+
+
+def steady(values: "list[int]", spread: int) -> int:
+    """The median of readings whose middle half agrees within `spread`; else Fault(UNSTEADY)."""
     values.sort()
-    return values[(len(values) - 1) // 2]
+    n = len(values)
+    if values[n * 3 // 4] - values[n // 4] > spread:
+        raise Fault(UNSTEADY)
+    return values[n // 2]

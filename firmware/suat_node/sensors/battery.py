@@ -6,7 +6,7 @@ Hardware API: machine.ADC read_u16 (RP2040) or read_uv (ESP32); machine.Pin wher
 import machine
 
 from suat_node import power
-from suat_node.sensors import adc, volts
+from suat_node.sensors import OPEN, Fault, adc, volts
 
 TYPE_CHECKING = False
 if __debug__ and TYPE_CHECKING:
@@ -29,4 +29,7 @@ def read(sensor: "Options", board: "Board") -> "dict[str, int | float]":
 
 
 def _volts(sensor: "Options", board: "Board") -> float:
-    return volts(adc(board.BATTERY_ADC, board), board, sensor["samples"]) * board.BATTERY_DIVIDER
+    found = volts(adc(board.BATTERY_ADC, board), board, sensor["samples"]) * board.BATTERY_DIVIDER
+    if found < 1:  # no node runs on that: the divider is not connected
+        raise Fault(OPEN)
+    return found

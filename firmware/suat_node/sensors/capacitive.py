@@ -4,7 +4,7 @@ The probe gives less voltage the wetter the soil. What a count means in m3/m3 is
 Hardware API: machine.ADC(Pin).read_u16(); on ESP32 ADC(Pin, atten=ADC.ATTN_11DB).
 """
 
-from suat_node.sensors import OPEN, SHORT, UNSTEADY, Fault, adc
+from suat_node.sensors import OPEN, SHORT, Fault, adc, steady
 
 TYPE_CHECKING = False
 if __debug__ and TYPE_CHECKING:
@@ -18,13 +18,9 @@ _SPREAD = 6000  # between quartiles: a floating input does this, a probe does no
 def read(sensor: "Options", board: "Board") -> "dict[str, int | float]":
     """{"count": 0..1}: the median of `samples` readings."""
     converter = adc(sensor["adc"], board)
-    counts = sorted([converter.read_u16() for _ in range(sensor["samples"])])
-    n = len(counts)
-    middle = counts[n // 2]
+    middle = steady([converter.read_u16() for _ in range(sensor["samples"])], _SPREAD)
     if middle < _LOW:  # a short to ground; an unplugged line that is pulled down looks the same
         raise Fault(SHORT)
     if middle > _HIGH:
         raise Fault(OPEN)
-    if counts[n * 3 // 4] - counts[n // 4] > _SPREAD:
-        raise Fault(UNSTEADY)
     return {"count": middle / 65535}

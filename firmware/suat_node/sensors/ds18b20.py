@@ -2,14 +2,15 @@
 
 One sensor on its own wire (Skip ROM). The power-on value 85 C and a scratchpad with a wrong CRC are refused
 (DS18B20 datasheet, sections "Operation - Measuring Temperature", "CRC Generation").
-Hardware API: the `onewire` module of MicroPython: OneWire(Pin), reset() -> bool, writebyte, readinto, crc8.
+Hardware API: the `onewire` module of MicroPython: OneWire(Pin), pin, reset() -> bool, writebyte,
+readinto, crc8.
 """
 
 import machine
 import onewire
 
 from suat_node import power
-from suat_node.sensors import CORRUPT, MISSING, OUT_OF_RANGE, SHORT, Fault
+from suat_node.sensors import CORRUPT, LOW_SUPPLY, MISSING, OUT_OF_RANGE, SHORT, Fault
 
 TYPE_CHECKING = False
 if __debug__ and TYPE_CHECKING:
@@ -36,6 +37,8 @@ def read(sensor: "Options", board: "Board") -> "dict[str, int | float]":
 
 
 def _measure(bus: "Any") -> float:
+    if not bus.pin.value():  # held low; a reset would take it for a sensor
+        raise Fault(SHORT)
     if not bus.reset():
         raise Fault(MISSING)
     bus.writebyte(_SKIP_ROM)
@@ -56,8 +59,8 @@ def _measure(bus: "Any") -> float:
     raw = pad[0] | pad[1] << 8
     if raw > 32767:
         raw -= 65536
-    if raw == _POWER_ON:
-        raise Fault(OUT_OF_RANGE)
+    if raw == _POWER_ON:  # it lost its supply while it measured
+        raise Fault(LOW_SUPPLY)
     if not -55 * 16 <= raw <= 125 * 16:
         raise Fault(OUT_OF_RANGE)
     return raw / 16

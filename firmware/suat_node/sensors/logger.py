@@ -8,7 +8,7 @@ Line protocol (ASCII, LF, 9600 8N1), made for a 60-line adapter in front of any 
 
 <crc>: CRC-16/MODBUS of everything before the asterisk, four hexadecimal digits. A value that the logger does not have
 is left out. A damaged line ends the answer: its row is asked again at the next wake.
-Hardware API: machine.UART (see sensors.uart): write, readline, any, deinit.
+Hardware API: machine.UART (see sensors.uart): write, readline(size), any, deinit.
 """
 
 from suat_node import power
@@ -22,17 +22,20 @@ if __debug__ and TYPE_CHECKING:
     Row = tuple[int, int, dict[tuple[str, str], float]]
 
 
+_LINE = 400  # all fields of all probes; more is nobody's line
+
+
 def rows(sensor: "Options", board: "Board", since: int) -> "list[Row]":
     """[(row number, age in s, readings)] from number `since` on. Fault: not even one line could be used."""
     line = uart(sensor, sensor["timeout_ms"])
     out: "list[Row]" = []
     try:
-        while line.any():
+        if line.any():
             line.read(line.any())
         line.write(b"SINCE %d %d\n" % (since, sensor["rows"]))
         while len(out) <= sensor["rows"]:
             power.feed()
-            text = line.readline()
+            text = line.readline(_LINE)  # type: ignore[call-arg,unused-ignore]
             if not text:
                 return _some(out, MISSING)
             words = _checked(text)

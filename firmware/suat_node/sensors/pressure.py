@@ -6,6 +6,8 @@ Hardware API: machine.ADC read_u16 (RP2040) or read_uv (ESP32).
 
 from suat_node.sensors import OPEN, SHORT, Fault, adc, volts
 
+_SPREAD_MA = 1.0  # a sixteenth of the range: no water moves so fast
+
 TYPE_CHECKING = False
 if __debug__ and TYPE_CHECKING:
     from suat_node.config import Board, Options
@@ -13,7 +15,9 @@ if __debug__ and TYPE_CHECKING:
 
 def read(sensor: "Options", board: "Board") -> "dict[str, int | float]":
     """{"depth": m}."""
-    milliamps = 1000 * volts(adc(sensor["adc"], board), board, sensor["samples"]) / sensor["shunt_ohm"]
+    converter = adc(sensor["adc"], board)
+    noise = int(_SPREAD_MA * 1000 * sensor["shunt_ohm"])
+    milliamps = 1000 * volts(converter, board, sensor["samples"], noise) / sensor["shunt_ohm"]
     if milliamps < 3.6:
         raise Fault(OPEN)
     if milliamps > 21.0:

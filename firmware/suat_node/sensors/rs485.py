@@ -1,7 +1,9 @@
-"""Soil probe on RS-485 (Modbus RTU master): moisture, temperature, bulk EC by a register map from the configuration.
+"""Probe on RS-485 (Modbus RTU master), in soil or water: what it measures says a register map from the configuration.
 
 One request reads the span of all registers (Modbus Application Protocol V1.1b3 section 6.3 and 6.4, functions 3 and 4;
 Modbus over Serial Line V1.02 section 2.5.1 for RTU framing). Registers are signed 16-bit, times "units per digit".
+The answer is looked for in all that is heard: a transceiver that switches gives a byte of noise, one whose receiver
+stays on hears the request too.
 Hardware API: machine.UART(id, baudrate, bits, parity, stop, tx, rx, timeout, timeout_char, rxbuf), read(n), write,
 flush, any; machine.Pin for the driver enable.
 """
@@ -19,6 +21,7 @@ if __debug__ and TYPE_CHECKING:
     from suat_node.config import Board, Options
 
 _TRIES = 2
+_NOISE = 12  # bytes before the answer: the request and some
 
 
 def read(sensor: "Options", board: "Board") -> "dict[str, int | float]":
@@ -53,24 +56,18 @@ def _registers(line: "machine.UART", sensor: "Options", first: int, count: int) 
 
 def _ask(line: "machine.UART", sensor: "Options", first: int, count: int) -> "tuple[int, ...]":
     request = struct.pack(">BBHH", sensor["address"], sensor["function"], first, count)
-    while line.any():  # what is left of an answer that came too late
+    if line.any():  # what is left of an answer that came too late
         line.read(line.any())
     _send(line, sensor, request + crc16(request))
-    head = line.read(5)  # an exception is 5 bytes long, every other answer is longer
-    if not head:
+    size = 5 + 2 * count
+    heard = line.read(_NOISE + size)  # no more: a line in which somebody never stops talking
+    if not heard:
         raise Fault(MISSING)
-    if len(head) < 5:
-        raise Fault(CORRUPT)
-    if head[1] & 0x80:
-        raise Fault(CORRUPT)
-    if head[0] != sensor["address"] or head[1] != sensor["function"] or head[2] != 2 * count:
-        raise Fault(CORRUPT)
-    answer = head + (line.read(2 * count) or b"")
-    if len(answer) < 5 + 2 * count:
-        raise Fault(CORRUPT)
-    if crc16(answer[:-2]) != answer[-2:]:
-        raise Fault(CORRUPT)
-    return struct.unpack(">%dH" % count, answer[3:-2])
+    for i in range(len(heard) - size + 1):
+        answer = heard[i : i + size]
+        if answer[:2] == request[:2] and answer[2] == 2 * count and crc16(answer[:-2]) == answer[-2:]:
+            return struct.unpack(">%dH" % count, answer[3:-2])
+    raise Fault(CORRUPT)
 
 
 def _send(line: "machine.UART", sensor: "Options", frame: bytes) -> None:

@@ -5,6 +5,7 @@ pads = {}  # pin -> list of scratchpads, given out in turn; the last stays
 
 class OneWire:
     def __init__(self, pin):
+        self.pin = pin
         self.pads = pads.get(pin.number, [])
         self.left = b""
 

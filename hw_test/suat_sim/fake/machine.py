@@ -32,6 +32,10 @@ if _b.esp32:
         """What ended deep sleep (ESP-IDF's numbers); 0 after any other start."""
         return int(_b.wake_reason)
 
+    def wake_pins() -> "tuple[int, ...]":
+        """The pins of ext1 that ended deep sleep (MicroPython 1.28)."""
+        return tuple(_b.woken_by)
+
 
 def reset() -> None:
     """Start anew."""
@@ -237,9 +241,14 @@ class UART:
         """All is sent."""
         return True
 
+    def _chatters(self) -> bool:
+        return any([_b.guard(device.chatters) for device in self.devices])
+
     def any(self) -> int:
         """Bytes that have arrived."""
         _clock.spend(1)
+        if self._chatters():
+            return self.rxbuf
         now = _clock.now
         count = 0
         for at, _ in self.queue:
@@ -251,8 +260,17 @@ class UART:
             count = self.rxbuf
         return count
 
+    def _chatter(self, count: "int | None") -> bytes:
+        """What a device that talks without end gives; without a limit the read never ends."""
+        while count is None:
+            _clock.spend(1000000)
+        _clock.spend(count * self.char_us)
+        return bytes((0x5A,)) * count
+
     def _collect(self, count: "int | None", newline: bool) -> "bytes | None":
         """Up to `count` bytes or a newline, or what came before the line fell silent; None: nothing came in time."""
+        if self._chatters():
+            return self._chatter(count)
         self.any()
         queue, now, wait = self.queue, _clock.now, self.timeout_us
         out = bytearray()
@@ -285,9 +303,9 @@ class UART:
         buffer[: len(data)] = data
         return len(data)
 
-    def readline(self) -> "bytes | None":
-        """Up to and with a newline."""
-        return self._collect(None, True)
+    def readline(self, size: int = -1) -> "bytes | None":
+        """Up to and with a newline, at most `size` bytes."""
+        return self._collect(None if size < 0 else size, True)
 
 
 class ADC:
@@ -331,8 +349,12 @@ class I2C:
 
     def _at(self, address: int) -> "_board.EventCounter":
         _clock.spend(500)
-        if self.device is None or address != 0x50:
+        mode = "missing" if self.device is None or address != 0x50 else _b.guard(self.device.mode)
+        if mode in ("missing", "open"):
             raise OSError(19)
+        if mode in ("hung", "shorted"):  # it stretches the clock: the port waits for its time limit
+            _clock.spend(50000)
+            raise OSError(110)
         return self.device
 
     def scan(self) -> "list[int]":
