@@ -1,7 +1,7 @@
 """The node program: soil and water nodes on MicroPython boards with an SX1262."""
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from suat_boot.main import Slots
 
 VERSION = (0, 1)  # major, minor; travels in the health frame

@@ -21,7 +21,7 @@ from micropython import const
 from suat_node import power
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from suat_node.keep.counters import Counters
 
 FILE = "/suat/crash.txt"

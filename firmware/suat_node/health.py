@@ -8,7 +8,7 @@ from suat_node import VERSION, crash
 from suat_node.keep.counters import EVENTS_TOLD
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from suat_node.config import Readings
     from suat_node.node import Node
 

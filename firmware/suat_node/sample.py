@@ -7,7 +7,6 @@ from suat_wire.payload import pack
 from suat_node import power, sensors
 from suat_node.keep import delivery, times
 from suat_node.keep.backlog import Entry
-from suat_node.sensors import logger
 
 TYPE_CHECKING = False
 if __debug__ and TYPE_CHECKING:
@@ -95,7 +94,7 @@ def _take_rows(node: "Node", sensor: "Options") -> "Readings":
 
 
 def _rows_since(node: "Node") -> "Callable[[Options, Board], list[Row]]":
-    return lambda sensor, board: logger.rows(sensor, board, node.counters.logger_next)
+    return lambda sensor, board: sensors.driver("logger").rows(sensor, board, node.counters.logger_next)
 
 
 def keep(node: "Node", readings: "Readings", taken: int, source: int) -> None:

@@ -25,7 +25,7 @@ import suat_node
 from suat_node import power
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from suat_boot.main import Slots
 
     from suat_node.node import Node
@@ -50,8 +50,8 @@ def install(slots: "Slots") -> None:
         _remove(_UPDATE)
         return
     _remove(spare)
+    slots.begin()  # first: without the slot in its place the loader comes here again
     os.rename(_UPDATE, spare)
-    slots.begin()
     print("suat: version %s starts on trial" % version)
     machine.reset()
 
