@@ -28,6 +28,10 @@ def start(path: str) -> None:
     wiring = __import__("suat_node.boards." + setup["config"]["board"], None, None, ("CHIP",))
     hardware = board.Board(setup, stream, wiring)
     board.current = hardware
+    if setup["metered"]:
+        from suat_sim import meter
+
+        meter.Meter(hardware, meter.supplies(hardware, setup["config"]["sensors"])).install()
     rom = vfs.VfsPosix(setup["rom"])
     vfs.umount("/")
     vfs.mount(flash.Flash(setup["flash"], hardware, setup["flash_cut"]), "/")

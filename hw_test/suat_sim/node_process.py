@@ -55,6 +55,7 @@ class NodeSpec:
     programs: tuple[str, ...] = ()  # more source files for the top of its ROM
     fresh_every: int = 32  # modules are imported anew in every n-th life, else put back as they were (see modules.py)
     heap: str = "2M"
+    metered: bool = False  # lines `meter {...}` in its log count what it spends its time on (meter.py)
     files: dict[str, bytes] = field(default_factory=dict)  # more files on its flash
 
 
@@ -142,6 +143,7 @@ class NodeProcess:
             "power_cut": next_cut,
             "supply": self._sag(),
             "fresh_every": self.spec.fresh_every,
+            "metered": self.spec.metered,
             "flash_cut": self.spec.flash_cut if self.lives == 0 else 0,
             "seed": zlib.crc32(f"{self.seed}/{self.spec.name}/{self.lives}".encode()),
             "names": self.names,

@@ -22,6 +22,7 @@ SIM_FILES = (
     "devices",
     "flash",
     "link",
+    "meter",
     "modules",
     "pio",
     "sx1262",
