@@ -39,8 +39,7 @@ def deliver(node: "Node") -> None:
         now = power.clock()
         if counters.battery_state >= power.FLOOR or now < counters.quiet_until:
             return
-        new = counters.waiting and counters.waiting[-1] == counters.record - 1
-        if not new and not 0 < next_extra(node) <= now:
+        if not delivery.news(counters) and not 0 < next_extra(node) <= now:
             break
         try:
             send(node)

@@ -4,7 +4,7 @@ A record is waiting (to be sent, again or for the first time), sent, or named (a
 Sent records travel again only when an acknowledgement shows that they are missing. After a cold start nobody knows what
 was sent: everything held counts as sent and the first uplink asks.
 
-A frame begins with the newest waiting sample, because it says how things stand; the rest of it takes the oldest ones:
+A frame begins with the newest sample, which says how things stand, unless it was sent; then come the oldest that wait:
 the ring would drop those first, and the acknowledgement counts on from the oldest. After an outage it shows 64 records
 at a time as missing; they travel without a further request until a few frames' worth of them is left.
 """
@@ -60,19 +60,25 @@ def behind(counters: "Counters", backlog: "Backlog") -> bool:
     return len(backlog.held) - len(counters.named) > WINDOW
 
 
+def news(counters: "Counters") -> bool:
+    """Whether the newest sample was never sent."""
+    return len(counters.waiting) > 0 and counters.waiting[-1] == counters.record - 1
+
+
 def wide(counters: "Counters") -> bool:
     """Whether the network may know so few of our records that 16 bits would be taken for an older number."""
     return counters.record - counters.known > _TELLS
 
 
 def choose(counters: "Counters", backlog: "Backlog", heard_ms: int, limit: int, ask: "int | None") -> "list[Sample]":
-    """The newest waiting sample and the oldest ones, as many as fit into `limit` bytes; the newest first.
+    """The newest sample unless it was sent, and the oldest that wait, as many as fit into `limit` bytes; falling.
 
     `heard_ms`: node clock when the frame will have been heard; ages count to there.
     With nothing waiting the record to ask from travels once more, or nothing.
     """
     waiting = counters.waiting
-    records = waiting[-1:] + waiting[:-1][:_CANDIDATES]
+    first = waiting[-1:] if news(counters) else []
+    records = first + waiting[: min(_CANDIDATES, len(waiting) - len(first))]
     if ask is not None and (not records or records[0] - ask > _REACH):
         records = [ask]  # too far back for the newest to ask from: it goes alone
     entries = backlog.fetch(records)
@@ -88,8 +94,9 @@ def choose(counters: "Counters", backlog: "Backlog", heard_ms: int, limit: int, 
         if age is not None:
             samples.append(Sample(record, age, entry.body))  # type: ignore[arg-type,unused-ignore]
     count = len(samples)
+    ahead = 1 if first and samples and samples[0].record == first[0] else 0
     while count:
-        frame = samples[:1] + samples[count - 1 : 0 : -1]
+        frame = samples[:ahead] + [samples[i] for i in range(count - 1, ahead - 1, -1)]
         count = fit(frame, limit, None if ask is None else min(ask, frame[0].record), wide(counters))
         if count == len(frame):
             return frame

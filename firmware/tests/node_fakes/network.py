@@ -29,6 +29,7 @@ class Network:
         self.region = REGIONS[region]
         self.hears = lambda phy: True
         self.answers = True
+        self.reaches = lambda phy: True  # a downlink is heard
         self.acks = True
         self.utc_us = UTC_S * 1000000  # at the start of the bench; None: it does not tell the time
         self.rx = 1  # window of the answers
@@ -85,14 +86,17 @@ class Network:
         if port is None and self.settings is not None:
             port, down = 5, payload.encode_config(self.settings)
             self.settings = None
-        if port is None and not fopts:
+        ack = frame.mtype == lorawan.CONFIRMED_UP
+        if port is None and not fopts and not ack:
             return []
-        return self.frames(self.down(port, down, fopts), hz, sf)
+        phy = self.down(port, down, fopts, ack=ack)
+        return self.frames(phy, hz, sf) if self.reaches(phy) else []
 
-    def down(self, port, data, fopts=b"", mtype=lorawan.UNCONFIRMED_DOWN):
+    def down(self, port, data, fopts=b"", mtype=lorawan.UNCONFIRMED_DOWN, ack=False):
         """Seal one downlink with the next counter."""
         self.fcnt_down += 1
-        return lorawan.seal(self.keys[0], self.keys[1], mtype, self.dev_addr, self.fcnt_down - 1, port, data, fopts)
+        fcnt = self.fcnt_down - 1
+        return lorawan.seal(self.keys[0], self.keys[1], mtype, self.dev_addr, fcnt, port, data, fopts, ack=ack)
 
     def frames(self, phy, hz, sf, delay_s=None):
         """The answer in the window that this network uses, behind a foreign frame in RX1 if there is one."""
