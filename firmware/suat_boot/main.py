@@ -17,12 +17,12 @@ from binascii import crc32
 import machine
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if __debug__ and TYPE_CHECKING:
     from collections.abc import Callable
 
 STARTS = 3
 HOURS = 24
-PAUSE_S = 60
+PAUSE_MS = 60000
 
 _FILE = "/slot"
 _NONE = "-"
@@ -87,12 +87,14 @@ def run() -> None:
     """Start the firmware."""
     slots = Slots()
     cold = machine.reset_cause() != getattr(machine, "DEEPSLEEP_RESET", -1)
+    if not _is_there(slots.trial):  # the power went before it was in its place
+        slots.trial = _NONE
     if slots.on_trial():
         _count(slots, cold)
     if _tried(lambda: _start(slots, cold)):
         return
     _tried(slots.roll_back if slots.on_trial() else lambda: _give_way(slots))
-    time.sleep(PAUSE_S)
+    time.sleep_ms(PAUSE_MS)
     machine.reset()
 
 
