@@ -10,6 +10,7 @@ import suat_node
 from suat_node import power
 from suat_node.keep import delivery
 from suat_node.mac import adr, commands, transmit
+from suat_node.mac.session import FOPTS
 
 TYPE_CHECKING = False
 if __debug__ and TYPE_CHECKING:
@@ -81,15 +82,17 @@ def send(node: "Node") -> bool:
     ask = delivery.ask_from(counters, node.backlog, 1 if at_once else node.setting("ack_after"))
     # when an answer comes anyway, the time comes with it
     want_time = ask is not None or not counters.utc_offset or now_ms // 1000 - counters.synced_at >= DAY_S
-    fopts = session.fopts(want_time, 15)
-    filled = _fill(node, now_ms, fopts, ask)
-    if filled is None:  # answers to the network may wait, samples not
+    fopts = session.fopts(want_time, session.region.max_payload[session.dr])
+    filled = _fill(node, now_ms, fopts, ask) if len(fopts) <= FOPTS else None
+    if filled is None and session.answers:  # they go before samples, and alone where both do not fit (TS001 5)
+        filled, fopts, ask = ([], fopts, 0), b"", None
+    elif filled is None:  # a request may wait
         fopts = b""
         filled = _fill(node, now_ms, fopts, ask)
     if filled is None:
         return False
     samples, payload, fport = filled
-    confirmed = node.urgent
+    confirmed = node.urgent and fport != 0
     phy = session.uplink(counters.next_fcnt(session), fport, payload, fopts, ack_req, confirmed)
 
     def accept(frame: bytes) -> "Downlink | None":
@@ -102,7 +105,7 @@ def send(node: "Node") -> bool:
     )
     if down is not None:
         counters.unheard = 0
-        node.urgent = confirmed and not down.ack
+        node.urgent = node.urgent and not (confirmed and down.ack)
         heard(node, down, sent_at, samples)
     elif node.settings.trial:
         _configure().unheard(node)

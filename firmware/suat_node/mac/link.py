@@ -46,7 +46,7 @@ def exchange(
     sf, bw_hz = region.data_rates[dr]
     up_hz, down_hz = _channel(session, dr)
     radio.wake(up_hz)
-    if session.wary or session.config.lbt:
+    if session.wary or counters.unheard > 1 or session.config.lbt:
         session.wary = max(0, session.wary - 1)
         for _ in range(_LOOKS):
             if not radio.hears(up_hz, sf, bw_hz):
@@ -141,13 +141,16 @@ def _channel(session: "Session", dr: int) -> "tuple[int, int]":
 
 
 def _rest(session: "Session", counters: "Counters", hz: int, air_us: int) -> None:
-    """How long the duty cycle keeps the frequency's band silent now, and the network's (DutyCycleReq) all of them."""
+    """How long the duty cycle keeps the frequency's band silent now, and the network's (DutyCycleReq) all of them.
+
+    The node clock shows whole seconds: two more, and no pause is ever short.
+    """
     region, quiet = session.region, session.quiet
     now = power.clock()
     band = region.band(hz)
     share = region.bands[band][2]
     if share < 1.0:
-        quiet[band] = now + int(air_us * (1.0 / share - 1.0) / 1000000) + 1
+        quiet[band] = now + int(air_us * (1.0 / share - 1.0) / 1000000) + 2
     if session.max_duty:
-        quiet[-1] = now + (air_us << session.max_duty) // 1000000 + 1
+        quiet[-1] = now + (air_us << session.max_duty) // 1000000 + 2
     counters.quiet_until = free_at(session, session.dr)
