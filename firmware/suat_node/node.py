@@ -6,6 +6,8 @@
 
 from binascii import crc32
 
+from micropython import const
+
 import suat_node
 from suat_node import config, crash, power, sample, sensors, uplink
 from suat_node.keep import meter
@@ -17,6 +19,7 @@ from suat_node.mac.session import Session
 from suat_node.radio.sx126x import RadioError, Sx126x
 
 FOLDER = "/suat"
+_SETTLE_MS = const(2000)  # waves that a herd makes
 
 
 class Node:
@@ -113,6 +116,8 @@ def wake(node: Node) -> None:
     counters = node.counters
     if now >= counters.next_sense:
         sample.sense(node, now)
+    elif power.woken_by_pin():
+        _out_of_turn(node, now)
     try:
         if join.due(node.session, counters):
             join.attempt(node.radio, node.session, counters)
@@ -120,6 +125,17 @@ def wake(node: Node) -> None:
             uplink.deliver(node)
     except RadioError as error:
         _radio_failed(node, error)
+
+
+def _out_of_turn(node: Node, now: int) -> None:
+    """A switch moved: one sample more once its water is still, as often as `events_per_h` allows."""
+    from suat_node import events
+
+    due = node.counters.next_sense
+    if events.allowed(node, now):
+        power.wait_ms(_SETTLE_MS)
+        sample.sense(node, power.clock())
+        node.counters.next_sense = due
 
 
 def _radio_failed(node: Node, error: RadioError) -> None:
@@ -130,19 +146,28 @@ def _radio_failed(node: Node, error: RadioError) -> None:
 
 
 def sleep(node: Node) -> None:
-    """Sleep until the next thing is due."""
+    """Sleep until the next thing is due or a switch moves."""
     counters = node.counters
+    now = power.clock()
     due = counters.next_sense
     if not node.session.joined:
         due = min(due, max(counters.next_join, counters.quiet_until))
-    elif counters.waiting and counters.quiet_until > power.clock():
+    elif counters.waiting and counters.quiet_until > now:
         due = min(due, counters.quiet_until)  # the band is closed until then; without this, new samples would fill it
     extra = uplink.next_extra(node)
     if extra:
         due = min(due, extra)
+    pins = sensors.wake_pins(node.config.sensors)
+    if pins:
+        from suat_node import events
+
+        spent = events.spent_until(node, now)
+        if spent > now:
+            pins = []
+            due = min(due, spent)
     try:
         node.radio.sleep(not power.restarts(node.board))
     except RadioError as error:
         _radio_failed(node, error)
     blob = counters.pack(node.session) if power.restarts(node.board) else b""
-    power.sleep(node.board, max(1, due - power.clock()), blob)
+    power.sleep(node.board, max(1, due - power.clock()), blob, pins)
