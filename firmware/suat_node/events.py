@@ -104,7 +104,7 @@ def _runs(node: "Node", readings: "Readings", now: int) -> bool:
     if volume is not None:
         gap = now - counters.flow_at
         unknown = gap > _LONGEST_GAP_S
-        ran = volume != counters.flow_last
+        ran = int(volume) != counters.flow_last
         if unknown or ran or gap >= _PAUSE_S:
             counters.flow_since = 0 if unknown or not ran else counters.flow_since or now
             counters.flow_last = int(volume)

@@ -2,7 +2,9 @@
 
 import bench
 import flash
-from suat_node import events, sample
+import network
+from suat_node import events, power, sample
+from suat_node import node as program
 from suat_wire import payload
 
 LEAK, EMPTY, FREEZING, TAMPER, LOW, FLOOR, SETTINGS_BACK, UPDATE_BACK = [1 << i for i in range(8)]
@@ -127,6 +129,11 @@ def test_water_that_runs_for_six_hours_is_a_leak():
     assert point.bits() == LEAK, "one pause is doubt"
     assert not point.sample(volume=volume) and point.told == 0
     assert point.course([{"volume": volume + i} for i in range(20)])[1] == 0, "it must run for six hours again"
+
+
+def test_litres_are_counted_whole():
+    point = Point()
+    assert point.course([{"volume": 100.25}] * 40)[1] == 0
 
 
 def test_herds_that_drink_are_no_leak():
@@ -331,3 +338,58 @@ def test_the_first_samples_after_a_power_cut_judge_nothing():
     point.counters.save(point.node.session)
     point.boot()
     assert point.course([{"depth": 1.42 - 0.01 * i} for i in range(7)])[1] == 0, "not two hours yet"
+
+
+def water_node(**settings):
+    """A whole node on the bench that has just sent; the next sample is due in a quarter of an hour."""
+    flash.remove_tree(bench.FOLDER)
+    net = network.Network()
+    board = bench.hardware("pico_waveshare", net)
+    node = bench.start(bench.settings(kind="water", sensors=[{"kind": "battery"}], settings=settings), board)
+    bench.life(node, 2)
+    program.wake(node)
+    return net, node
+
+
+def wake_by_pin(node):
+    power._touched = True
+    program.wake(node)
+    power._touched = False
+
+
+def test_a_switch_that_moves_gives_one_sample_more_and_leaves_the_schedule():
+    net, node = water_node()
+    due = node.counters.next_sense
+    count = len(net.copies)
+    wake_by_pin(node)
+    assert node.counters.next_sense == due and len(net.copies) == count + 1
+    program.wake(node)  # something else woke it
+    assert len(net.copies) == count + 1
+
+
+def test_wakes_by_pin_are_capped():
+    net, node = water_node(events_per_h=3)
+    count = node.counters.record
+    for _ in range(10):
+        wake_by_pin(node)
+    assert node.counters.record == count + 3
+    program.sleep(node)
+    bench.life(node, 2)
+    assert node.counters.record == count + 5, "samples that are due go on"
+
+
+def test_a_soil_node_judges_nothing_until_there_is_something():
+    flash.remove_tree(bench.FOLDER)
+    board = bench.hardware("pico_waveshare", network.Network())
+    node = bench.start(bench.settings(), board)
+    judged = []
+    judge = events.judge
+    events.judge = lambda node, readings, now: judged.append(readings) or judge(node, readings, now)
+    try:
+        bench.life(node, 3)
+        assert not judged
+        node.config.settings["battery_low"] = 20000
+        sample.sense(node, power.clock())
+        assert [readings[("node", "events")] for readings in judged] == [LOW]
+    finally:
+        events.judge = judge
