@@ -265,7 +265,20 @@ class Sx126x:
 
     def send(self, phy: bytes, hz: int, sf: int, bw_hz: int, dbm: int) -> int:
         """Send an uplink; returns time.ticks_us() of its end. RadioError when the chip does not finish."""
-        self._tune(hz, sf, bw_hz, len(phy), False)
+        air_ms = self._load(phy, hz, sf, bw_hz, dbm, False)
+        start = self._fire(air_ms)
+        power.wait_ms(air_ms - 1)
+        flags = self._await(start, air_ms * 2 + 300)
+        end: "Any" = time.ticks_us()
+        self._clear()
+        self._switch(0, 0)
+        if not flags & _IRQ_TX_DONE:
+            raise RadioError("the frame did not leave: IRQ 0x%03x" % flags)
+        return int(end)
+
+    def _load(self, phy: bytes, hz: int, sf: int, bw_hz: int, dbm: int, downlink: bool) -> int:
+        """Everything of a transmission that can be done before it; its length in whole milliseconds."""
+        self._tune(hz, sf, bw_hz, len(phy), downlink)
         # 15.1: bit 2 cleared for 500 kHz, set for anything else
         quality = self._get_register(_REG_TX_MODULATION)
         self._set_register(_REG_TX_MODULATION, quality & 0xFB if bw_hz == 500000 else quality | 4)
@@ -276,18 +289,13 @@ class Sx126x:
         self._write(bytes((_WRITE_BUFFER, 0)) + phy)
         self._clear()
         self._switch(0, 1)
-        air_ms = time_on_air_us(sf, bw_hz, len(phy)) // 1000
+        return time_on_air_us(sf, bw_hz, len(phy), not downlink) // 1000
+
+    def _fire(self, air_ms: int) -> "Any":
+        """Send what is loaded, now; time.ticks_ms()."""
         limit = (air_ms * 2 + 200) * 64
         self._write(bytes((_SET_TX, limit >> 16 & 255, limit >> 8 & 255, limit & 255)))
-        start = time.ticks_ms()
-        power.wait_ms(air_ms - 1)
-        flags = self._await(start, air_ms * 2 + 300)
-        end: "Any" = time.ticks_us()
-        self._clear()
-        self._switch(0, 0)
-        if not flags & _IRQ_TX_DONE:
-            raise RadioError("the frame did not leave: IRQ 0x%03x" % flags)
-        return int(end)
+        return time.ticks_ms()
 
     def _await(self, start: "Any", limit_ms: int) -> int:
         """Poll DIO1 until it rises; the IRQ flags, 0 after the limit."""
@@ -340,6 +348,9 @@ class Sx126x:
             return None
         if flags & (_IRQ_CRC_ERROR | _IRQ_HEADER_ERROR):
             return None
+        return self._packet()
+
+    def _packet(self) -> Packet:
         where = self._read(bytes((_GET_RX_BUFFER, 0)), 2)
         phy = self._read(bytes((_READ_BUFFER, where[1], 0)), where[0])
         status = self._read(bytes((_GET_PACKET_STATUS, 0)), 3)
