@@ -207,6 +207,8 @@ def _restart_after(board: "Board", ms: int, blob: bytes, armed: "list[tuple[mach
         esp32.wake_on_ext0((low if many else high)[0], not many)  # type: ignore[attr-defined,unused-ignore]
     for pin in (board.NSS, board.RESET):  # a floating NSS would wake the radio, a low RESET would keep it on
         output(pin, 1)
+    if board.VEXT is not None:
+        output(board.VEXT, 1 - board.VEXT_LEVEL)
     for pin in _outputs:
         machine.Pin(pin, machine.Pin.OUT, hold=True)  # type: ignore[call-arg,unused-ignore]
     esp32.gpio_deep_sleep_hold(True)  # type: ignore[attr-defined,unused-ignore]

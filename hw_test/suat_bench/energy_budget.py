@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from suat_node import config as node_config
-
 from suat_bench.energy_data import RADIO_READY, RX, SENSORS, TX_MA, TX_SOURCE, Battery, Figure, Power
 from suat_bench.energy_run import DAY_S, Counted
 
@@ -91,9 +89,3 @@ def life(mah_a_day: float, battery: Battery, cold: bool) -> Life:
     if not battery.sun_mah:
         return Life(ah, years, None, None)
     return Life(ah, years, years * 365.25, battery.sun_mah / (mah_a_day + lost_ma * 24))
-
-
-def checked(raw: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The sensors of a configuration with the defaults of all options."""
-    sensors: list[dict[str, Any]] = node_config.check(raw).sensors
-    return sensors

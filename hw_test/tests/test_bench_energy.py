@@ -135,6 +135,17 @@ def test_a_damaged_configuration_is_one_line(tmp_path: Path, capsys: pytest.Capt
         assert len(err.strip().splitlines()) == 1
 
 
+def test_a_switch_on_a_pin_that_cannot_wake_the_board_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    switch = {"kind": "switch", "at": "water", "pin": 38, "wake": True}
+    path = write(tmp_path, {**SOIL, "kind": "water", "sensors": [switch]})
+    status, _, err = run(capsys, "heltec_v3", path)
+    assert status == 2
+    assert err.startswith(f"{path}: sensors[0].pin")
+    assert err.endswith("38 cannot wake this board; 0..21 can\n")
+
+
 def test_help_shows_examples(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "--help")
     assert status == 0
@@ -182,9 +193,10 @@ def test_the_output_stage_costs_what_its_setting_does() -> None:
 
 
 def test_every_known_board_and_sensor_kind_has_its_currents() -> None:
+    from suat_node import boards as folder_of_boards
     from suat_node.sensor_options import OPTIONS
 
-    folder = Path(energy_budget.node_config.__file__).parent / "boards"
+    folder = Path(str(folder_of_boards.__file__)).parent
     boards = {path.stem for path in folder.glob("*.py")} - {"__init__", "template"}
     assert boards == set(energy_data.POWER)
     assert set(OPTIONS) <= set(energy_data.SENSORS)

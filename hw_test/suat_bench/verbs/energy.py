@@ -34,9 +34,7 @@ def energy(
         return
     cells = _of(energy_data.BATTERIES, battery, "battery")
     power = _of(energy_data.POWER, board, "board with known currents")
-    raw = _configuration(board, config, _rate(data_rate, sf), interval)
-    sensors = energy_budget.checked(raw)
-    wiring = __import__(f"suat_node.boards.{board}", fromlist=["CHIP"])
+    raw, sensors, wiring = _configuration(board, config, _rate(data_rate, sf), interval)
     counted = energy_run.count(raw)
     rows = energy_budget.activities(counted, power, wiring, sensors, cells.volts)
     result: dict[str, Any] = {
@@ -74,9 +72,13 @@ def _rate(data_rate: int | None, sf: int | None) -> int | None:
     return data_rate
 
 
-def _configuration(board: str, path: Path, data_rate: int | None, interval: int | None) -> dict[str, Any]:
-    """suat.json with what the command line says instead; the data rate is the configured one, whatever the network
-    would make of it."""
+def _configuration(
+    board: str, path: Path, data_rate: int | None, interval: int | None
+) -> tuple[dict[str, Any], list[dict[str, Any]], Any]:
+    """suat.json with what the command line says instead, its sensors with all options, and the board's module.
+
+    The data rate is the configured one, whatever the network would make of it.
+    """
     from suat_node import config
 
     try:
@@ -95,10 +97,11 @@ def _configuration(board: str, path: Path, data_rate: int | None, interval: int 
         radio["dr"] = data_rate
     try:
         checked = config.check(raw)
+        wiring = config.board(board)
     except config.ConfigError as error:
         raise UsageError(f"{path}: {error}") from None
     radio["dr"], raw["interval_s"] = checked.dr, checked.interval_s
-    return raw
+    return raw, checked.sensors, wiring
 
 
 def _show(result: dict[str, Any]) -> None:
