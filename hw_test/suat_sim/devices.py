@@ -54,14 +54,14 @@ class Analog:
         mode = broken(board, sensor)
         full = ADC_FULL_V[board.chip_name]
         shorted = full if sensor["kind"] == "pressure" else 0.0
-        if mode in ("missing", "shorted", "open", "range"):
-            return {"missing": 0.0, "shorted": shorted, "open": full}.get(mode, self._volts(full) + 10 * full)
+        if mode in ("missing", "shorted", "open"):
+            return {"missing": 0.0, "shorted": shorted, "open": full}[mode]
         if mode == "noisy":  # Park and Miller's generator
             self.draws = self.draws * 16807 % 2147483647
             return full * self.draws / 2147483647
-        return self._volts(full)
+        return self._volts(full, 10.0 if mode == "range" else 1.0)
 
-    def _volts(self, full: float) -> float:
+    def _volts(self, full: float, times: float) -> float:
         board, sensor = self.board, self.sensor
         kind = sensor["kind"]
         if kind == "capacitive":
@@ -72,9 +72,9 @@ class Analog:
             milliamps: float = 0.0 if depth is None else 4.0 + 16.0 * depth / sensor["full_m"]
             return milliamps / 1000 * float(sensor["shunt_ohm"])
         if kind == "solar":
-            return (board.value("node.solar") or 0.0) / float(sensor["divider"])
+            return times * (board.value("node.solar") or 0.0) / float(sensor["divider"])
         if kind == "current":
-            swing: float = (board.value("water.pump_current") or 0.0) / sensor["amps_per_v"]
+            swing: float = times * (board.value("water.pump_current") or 0.0) / sensor["amps_per_v"]
             if sensor["mode"] == "ac":
                 swing *= sqrt(2) * sin(2 * pi * sensor["mains_hz"] * board.clock.now / 1000000)
             return float(sensor["zero_v"]) + swing
