@@ -125,6 +125,28 @@ def test_nodes_at_the_same_instant_collide_and_the_nearer_one_wins(trace: Trace)
     )
 
 
+@pytest.mark.parametrize("listens", [False, True])
+def test_a_node_that_listens_first_lets_another_finish(trace: Trace, listens: bool) -> None:
+    """Two nodes on one channel, the second 60 ms behind the first: a look at the air tells it to wait.
+
+    Nobody answers here. A node that does not always listen first does so once two answers were missed.
+    """
+    quiet = AirSettings(shadow_db=0.0, fading_db=0.0)
+    first, second = abp_node(1, x_m=500.0), abp_node(1, name="second", x_m=550.0, start_us=60_000)
+    for node in (first, second):
+        node.config["radio"] = {"dr": 3, "adr": False, "channel": 0, "lbt": listens}
+    with Fleet(VirtualScheduler(0), [first, second], air=quiet) as fleet:
+        fleet.run(3600)
+        counters, lost = fleet.air.counters, fleet.air.lost
+    assert len(trace) >= 10
+    if listens:
+        assert lost["collision"] == 0 < 2 <= counters["busy"]
+        assert counters["looks"] == len(trace) + counters["busy"]
+    else:
+        assert 2 <= lost["collision"] <= 4
+        assert counters["busy"] < counters["looks"] < len(trace) + counters["busy"]
+
+
 def test_two_gateways_bring_two_copies(trace: Trace) -> None:
     gateways = [GatewaySpec("00" * 7 + "01"), GatewaySpec("00" * 7 + "02", x_m=500.0)]
     got: list[bytes] = []

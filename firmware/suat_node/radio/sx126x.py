@@ -317,6 +317,8 @@ class Sx126x:
         flags = self._await(time.ticks_ms(), 8 * symbol_us(sf, bw_hz) // 1000 + 50)
         self._clear()
         self._switch(0, 0)
+        if not flags:  # it never ended: nothing is known
+            self._write(bytes((_SET_STANDBY, 0)))
         return flags & _IRQ_CAD_DETECTED != 0
 
     def prepare(self, hz: int, sf: int, bw_hz: int, symbols: int) -> None:

@@ -109,6 +109,32 @@ def test_an_empty_window_ends_by_the_symbol_timeout():
     assert 327000 <= time.now_us - start <= 335000  # 10 symbols of 32.768 ms
 
 
+def test_channel_activity_detection():
+    radio, model = made("xiao_s3_wio")
+    radio.wake(865062500)
+    for noisy in (False, True):
+        model.noisy = lambda hz, sf, noisy=noisy: noisy
+        model.log.clear()
+        machine.writes.clear()
+        start = time.now_us
+        assert radio.hears(865062500, 9, 125000) == noisy
+        assert sent(model, 0x88) == [b"\x88\x02\x17\x0a\x00\x00\x00\x00"]  # 4 symbols, peak 23: AN1200.48
+        assert sent(model, 0x8C) == [b"\x8c\x00\x08\x00\xff\x01\x00"], "other nodes do not invert IQ"
+        assert 4.5 * 4096 <= time.now_us - start <= 4.5 * 4096 + 2000
+        levels = [level for pin, level in machine.writes if pin == 38]
+        assert levels == [1, 0], "the antenna is switched to the receiver, and off"
+    assert model.registers[0x0736] & 4 == 4  # 15.4
+
+
+def test_activity_detection_that_never_ends():
+    radio, model = made()
+    radio.wake(865062500)
+    model._look = lambda: None
+    start = time.now_us
+    assert not radio.hears(865062500, 9, 125000)
+    assert time.now_us - start < 200000 and model.log[-1] == b"\x80\x00", "back to standby"
+
+
 def test_rf_switch_pins():
     radio, _model = made("xiao_s3_wio")
     radio.wake(865062500)
