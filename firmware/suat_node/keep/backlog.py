@@ -64,7 +64,7 @@ class Backlog:
             first = int(name, 16)
         except ValueError:
             return
-        if name != "%08x" % first:
+        if first < 0 or name != "%08x" % first:
             return
         power.feed()  # a full ring takes seconds
         data = self._read(first)
@@ -82,7 +82,8 @@ class Backlog:
             self._remove(first)
             return
         whole = data is not None and good == len(data)
-        self.errors += not whole
+        if data is not None and not whole:
+            self.errors += 1
         self._segments.append(first)  # an unreadable one too: its turn to be dropped comes
         # behind damage nothing is appended: it could not be told from the damage
         self._room = max(0, _SEGMENT - count) if whole else 0

@@ -18,6 +18,8 @@ class Flash:
         self.blocks = blocks
         self.data = bytearray(b"\xff" * (self.SIZE * blocks))
         self.operations = 0
+        self.erased = [0] * blocks  # times, each block
+        self.programmed = 0  # bytes
         self.cut_at = -1  # number of the operation that fails; -1: none
         self.torn = False
         self.supply = None
@@ -68,6 +70,7 @@ class Supply:
 
     def writeblocks(self, block, buffer, offset=0):
         size = self._size(len(buffer))
+        self.flash.programmed += size
         start = block * Flash.SIZE + offset
         data = self.flash.data
         for i in range(size):
@@ -82,6 +85,7 @@ class Supply:
             return Flash.SIZE
         if request == 6:
             size = self._size(Flash.SIZE)
+            self.flash.erased[argument] += 1
             start = argument * Flash.SIZE
             self.flash.data[start : start + size] = b"\xff" * size
             if self.off:
