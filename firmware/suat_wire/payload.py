@@ -97,9 +97,8 @@ def _pack(readings: "Mapping[tuple[str, str], float]") -> tuple[bytes, bytes]:
             group_mask |= 1 << index
             masks.append(mask)
     if found != len(readings) or not found:
-        known = [(group, field[0]) for group, fields in GROUPS for field in fields]
-        unknown = [key for key in readings if readings[key] is None or key not in known]
-        raise PayloadError("no such field, or no value: %r" % unknown if readings else "a sample without readings")
+        told = "no such field, or no value, among %r" % list(readings) if readings else "a sample without readings"
+        raise PayloadError(told)
     probes = ones(group_mask & PROBES)
     if probes > 1 and all([mask == masks[0] for mask in masks[:probes]]):
         group_mask |= SHARED

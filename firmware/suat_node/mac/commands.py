@@ -4,7 +4,7 @@ A block of LinkADRReq is taken as one. TXParamSetupReq is not answered: none of 
 """
 
 from suat_wire import commands as mac
-from suat_wire.lorawan import DOWN, UP
+from suat_wire.lorawan import DOWN
 
 from suat_node.keep import times
 from suat_node.mac import link
@@ -35,12 +35,20 @@ def obey(session: "Session", counters: "Counters", commands: "list[tuple[int, by
         elif cid == mac.LINK_CHECK:
             session.link = (args[0], args[1])
         elif cid == mac.DEV_STATUS:
-            session.answers += mac.build(cid, UP, battery=_battery(session, counters), margin_db=_margin(session))
+            session.answers += bytes((cid, _battery(session, counters), _margin(session) & 63))
         elif cid in _ANSWERS:
             session.answers += _ANSWERS[cid](session, mac.fields(cid, DOWN, args))
     # all commands are carried out; answers that no uplink carries are not kept (TS001 5)
     session.answers = whole(session.answers, session.region.max_payload[session.dr])
     counters.quiet_until = link.free_at(session, session.dr)
+
+
+def _answer(cid: int, *taken: bool) -> bytes:
+    """A bit, from the lowest, for each thing that was taken."""
+    bits = 0
+    for i, good in enumerate(taken):
+        bits |= good << i
+    return bytes((cid, bits)) if taken else bytes((cid,))
 
 
 def _link_adr(session: "Session", block: "list[dict[str, int]]") -> bytes:
@@ -73,13 +81,7 @@ def _link_adr(session: "Session", block: "list[dict[str, int]]") -> bytes:
         session.dr = dr
         session.power = power
         session.nb_trans = max(1, last["nb_trans"])
-    return mac.build(
-        mac.LINK_ADR,
-        UP,
-        channel_mask_ack=1 if mask_ok else 0,
-        data_rate_ack=1 if dr_ok else 0,
-        power_ack=1 if power_ok else 0,
-    )
+    return _answer(mac.LINK_ADR, mask_ok, dr_ok, power_ok)
 
 
 def _carries(channel: "list[int]", dr: int) -> bool:
@@ -88,7 +90,7 @@ def _carries(channel: "list[int]", dr: int) -> bool:
 
 def _duty_cycle(session: "Session", request: "dict[str, int]") -> bytes:
     session.max_duty = request["max_duty_cycle"]
-    return mac.build(mac.DUTY_CYCLE, UP)
+    return _answer(mac.DUTY_CYCLE)
 
 
 def _rx_param(session: "Session", request: "dict[str, int]") -> bytes:
@@ -99,13 +101,7 @@ def _rx_param(session: "Session", request: "dict[str, int]") -> bytes:
         session.rx2_hz = request["frequency_hz"]
         session.rx2_dr = request["rx2_data_rate"]
         session.rx1_offset = request["rx1_offset"]
-    return mac.build(
-        mac.RX_PARAM_SETUP,
-        UP,
-        channel_ack=1 if channel_ok else 0,
-        rx2_data_rate_ack=1 if dr_ok else 0,
-        rx1_offset_ack=1 if offset_ok else 0,
-    )
+    return _answer(mac.RX_PARAM_SETUP, channel_ok, dr_ok, offset_ok)
 
 
 def _battery(session: "Session", counters: "Counters") -> int:
@@ -135,12 +131,12 @@ def _new_channel(session: "Session", request: "dict[str, int]") -> bytes:
         session.channels[index] = [hz, hz, high << 4 | low]
         bit = 1 << index
         session.mask = session.mask | bit if hz else session.mask & ~bit
-    return mac.build(mac.NEW_CHANNEL, UP, frequency_ack=1 if hz_ok else 0, data_rate_ack=1 if dr_ok else 0)
+    return _answer(mac.NEW_CHANNEL, hz_ok, dr_ok)
 
 
 def _rx_timing(session: "Session", request: "dict[str, int]") -> bytes:
     session.rx1_delay = max(1, request["delay_s"])
-    return mac.build(mac.RX_TIMING_SETUP, UP)
+    return _answer(mac.RX_TIMING_SETUP)
 
 
 def _dl_channel(session: "Session", request: "dict[str, int]") -> bytes:
@@ -150,7 +146,7 @@ def _dl_channel(session: "Session", request: "dict[str, int]") -> bytes:
     hz_ok = session.region.duty_cycle(hz) > 0
     if exists and hz_ok:
         session.channels[index][1] = hz
-    return mac.build(mac.DL_CHANNEL, UP, frequency_ack=1 if hz_ok else 0, uplink_exists_ack=1 if exists else 0)
+    return _answer(mac.DL_CHANNEL, hz_ok, exists)
 
 
 _ANSWERS = {

@@ -3,19 +3,21 @@
 import gc
 import sys
 
-import bench
-import chip
-import flash
-import machine
-import onewire
+gc.threshold(int(sys.argv[3]))  # as suat_node/main.py
+
+import bench  # noqa: E402
+import chip  # noqa: E402
+import flash  # noqa: E402
+import machine  # noqa: E402
+import onewire  # noqa: E402
 
 flash.remove_tree(bench.FOLDER)
 board = bench.hardware(sys.argv[1])
 machine.chip = chip.Chip()
 machine.chip.keep = 20
 pad = bytearray((0x91, 1, 0x4B, 0x46, 0x7F, 0xFF, 0x0C, 0x10, 0))
-pad[8] = onewire.OneWire(machine.Pin(5)).crc8(pad[:8])
-onewire.pads = {5: [bytes(pad)]}
+pad[8] = onewire.OneWire(machine.Pin(6)).crc8(pad[:8])
+onewire.pads = {6: [bytes(pad)]}
 machine.i2c = {0: 0x20, 1: 1, 2: 0, 3: 0}
 line = {"uart": 1, "tx": 4, "rx": 5}
 conf = bench.settings(
@@ -23,7 +25,7 @@ conf = bench.settings(
     sensors=[
         {"kind": "capacitive", "at": "probe1", "adc": 27},
         dict(line, kind="rs485", at="probe2"),
-        {"kind": "ds18b20", "at": "node", "pin": 5},
+        {"kind": "ds18b20", "at": "node", "pin": 6},
         dict(line, kind="ultrasonic"),
         {"kind": "pressure", "adc": 28},
         {"kind": "flow", "source": "pcf8583", "sda": 8, "scl": 9},
