@@ -6,8 +6,8 @@ A folder of segments, each named after its first record (eight hexadecimal digit
 
 A damaged entry is skipped by looking for the next good one, and a segment with damage is never appended to. The oldest
 segment is dropped, counted, when the ring or the flash is full. `taken` and `boot` are explained in `times.py`;
-`source` is 1 + the data logger's row, 0 for the node's own sensors. littlefs spreads the writes over the flash and makes
-each append whole: after a power cut a file is as before it or as after it. What else lies in the folder is left alone.
+`source` is 1 + the data logger's row, 0 for the node's own sensors. littlefs spreads the writes over the flash and
+makes each append whole: after a power cut a file is as before it or as after it. What else lies here is left alone.
 """
 
 import os
@@ -45,7 +45,7 @@ class Entry:
 
 
 class Backlog:
-    """The ring. `held`: records on flash, rising. `lost`, `errors`: samples given up and failures since the last look."""
+    """The ring. `held`: records on flash, rising. `lost`, `errors`: samples given up, failures, since the last look."""
 
     def __init__(self, folder: str, oldest: int = 0) -> None:
         self.folder = folder

@@ -162,7 +162,7 @@ class Counters:
         session.unpack(blob[pos:-4])
 
     def save(self, session: "Session") -> None:
-        """Write the next generation to flash; on a full one the oldest samples make room. OSError: it was not written."""
+        """Write the next generation; on a full flash the oldest samples make room. OSError: it was not written."""
         self.generation += 1
         try:
             while True:

@@ -5,7 +5,6 @@ import time
 
 import bench
 import flash
-import machine
 import network
 from suat_node import power, sample
 from suat_node.keep import times
@@ -90,7 +89,7 @@ def test_daily_answers_are_enough():
 def test_a_warm_noon_is_not_the_drift_of_the_day():
     # a tuning-fork crystal: -0.035 ppm/K^2 around 25 degC; day 25, night 5 degC
     clock = Clock(20)
-    for day in range(3):
+    for _ in range(3):
         for ppm in (20, 20, 6, 6):
             clock.told()
             clock.run(6 * HOUR, ppm)
@@ -286,7 +285,7 @@ def lived(fast_ppm, phases):
     time.fast_ppm = fast_ppm
     try:
         for hours, heard in phases:
-            net.hears = lambda phy: heard
+            net.hears = lambda phy, heard=heard: heard
             bench.deep_life(conf, board, hours * 4)
     finally:
         sample.keep = real
@@ -336,5 +335,3 @@ def test_sensors_that_take_ten_seconds_do_not_shift_the_grid():
         sensors.read_all = real
     taken = [net.dated_us[record] / 1000000 for record in sorted(net.dated_us)]
     assert all([abs(taken[i + 1] - taken[i] - 900) <= 2 for i in range(3, 11)]), taken
-
-

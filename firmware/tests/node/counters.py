@@ -162,7 +162,8 @@ def test_session_and_lists_survive_packing():
         True,
         0b1010,
     )
-    assert other.anchors == counters.anchors and other.waiting == [5, 9, 4000000000] and other.named == [7] and other.fcnt_up == 77
+    assert other.waiting == [5, 9, 4000000000] and other.named == [7] and other.fcnt_up == 77
+    assert other.anchors == counters.anchors
 
 
 def test_the_largest_state_fits_into_rtc_memory():
@@ -364,7 +365,9 @@ def test_a_hole_in_the_middle_costs_what_it_hits():
             ring = Backlog(bench.FOLDER)
             hit = 2 + size // 21
             assert 64 - hit <= len(ring.held) <= 63 and list(ring.held)[-32:] == list(range(32, 64)), (fill, size)
-            assert ring.errors and all([entry.body == sample(i).body for i, entry in ring.fetch(list(ring.held)).items()])
+            assert ring.errors and all(
+                [entry.body == sample(i).body for i, entry in ring.fetch(list(ring.held)).items()]
+            )
 
 
 def test_a_segment_copied_under_another_name_gives_no_record_twice():

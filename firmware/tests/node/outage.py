@@ -155,7 +155,7 @@ def test_a_fifth_of_all_frames_lost_both_ways():
     frames = []
     net.reaches = lambda phy: random.getrandbits(10) >= 205
     for wakes, heard in ((96, True), (192, False), (192, True)):
-        net.hears = lambda phy: heard and random.getrandbits(10) >= 205
+        net.hears = lambda phy, heard=heard: heard and random.getrandbits(10) >= 205
         for _ in range(wakes):
             machine.chip.sent.clear()
             bench.life(node, 1)
