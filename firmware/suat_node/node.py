@@ -96,6 +96,10 @@ def main(folder: str = FOLDER, path: str = "/suat.json") -> None:
         print("suat:", error)
         return
     power.start(board)
+    if settings.role == "bridge":
+        from suat_node import bridge
+
+        bridge.run(settings, board)
     run(Node(settings, board, folder))
 
 
