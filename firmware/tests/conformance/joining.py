@@ -199,12 +199,12 @@ def test_ts001_7_pauses_differ_from_node_to_node_and_from_time_to_time():
     starts = []
     for seed in range(6):
         random.seed(seed)
-        side = Side(otaa=True)
+        side = Side(otaa=True, dr=0)
         requests = until(side, 1)
         gaps = [b[0] - a[0] for a, b in zip(requests, requests[1:])]  # noqa: B905
         assert max(gaps) > 2 * min(gaps)
         starts.append(requests[0][0])
-    assert len(set(starts)) == 6 and max(starts) < 10, "a fleet does not begin at once, nor late"
+    assert max(starts) - min(starts) > 3 and max(starts) < 10, "a fleet does not begin at once, nor late"
 
 
 def test_tr007_4_1_a_battery_that_breaks_down_at_each_request_gets_no_new_share():

@@ -364,7 +364,8 @@ def test_ts001_5_6_dl_channel_moves_rx1_of_that_channel_alone():
 
 def test_ts001_5_6_dl_channel_of_a_channel_that_is_not_there():
     assert Side().command(dl_channel(9, 866200000)) == b"\x0a\x01"
-    assert Side().command(dl_channel(1, 900000000)) == b"\x0a\x02"
+    side = Side()
+    assert side.command(dl_channel(1, 900000000)) == b"\x0a\x02" and side.session.channels[1][1] == 865402500
 
 
 # 5.7

@@ -1,5 +1,7 @@
 """TS001-1.0.4 4.3.1.3: how often, when, on which channel a frame is repeated, and what ends it."""
 
+import time
+
 from side import Side, link_adr
 from suat_node.mac import transmit
 
@@ -95,7 +97,8 @@ def test_ts001_4_3_1_2_the_ack_bit_says_whether_a_confirmed_uplink_arrived():
     side = Side()
     side.answer(ack=True)
     down, _at = confirmed(side)
-    assert down.ack and len(side.sent) == 1
+    assert down.ack and len(side.sent) == 1 and side.session.wary == 0
+    assert time.now_us - side.chip.sent[-1][4] < 1300000, "acknowledged in RX1: nothing to wait for"
     side.session.nb_trans = 3
     side.silence()
     side.answer(ack=False)
