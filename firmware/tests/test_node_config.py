@@ -2,11 +2,12 @@
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from suat_node import config
+from suat_node import config, sensor_options
 
 GOOD: dict[str, Any] = {
     "board": "heltec_v3",
@@ -170,3 +171,95 @@ def test_boards() -> None:
 def test_no_key_in_a_repr() -> None:
     found = config.check(GOOD)
     assert found.app_key.hex() not in repr(found) and repr(found.app_key) not in repr(found)
+
+
+WIRING = (Path(__file__).parents[2] / "docs" / "wiring.md").read_text()
+
+
+def with_sensors(board: str, sensors: list[Any]) -> config.Config:
+    return config.check({**GOOD, "board": board, "sensors": sensors})
+
+
+def test_the_example_of_the_wiring_page_is_accepted() -> None:
+    example = json.loads("{" + WIRING.split("```json")[1].split("```")[0] + "}")
+    assert len(with_sensors("pico_waveshare", example["sensors"]).sensors) == 7
+
+
+COLUMNS = ("pico_waveshare", "heltec_v3", "lilygo_t3s3", "xiao_s3_wio")
+NEEDED = {"current": {"amps_per_v": 30}}
+
+
+@pytest.mark.parametrize(
+    "row", re.findall(r"^\| `(\w+)` \| .* \| ([^|]*) \| ([^|]*) \| ([^|]*) \| ([^|]*) \|$", WIRING, re.M)
+)
+def test_the_pins_of_the_wiring_page_are_free(row: tuple[str, ...]) -> None:
+    kind = row[0]
+    for board, cell in zip(COLUMNS, row[1:], strict=True):
+        for way in cell.strip().split("; or "):
+            words = dict(re.findall(r"(\w+) (\d+)", way))
+            sensor = {"kind": kind, **NEEDED.get(kind, {}), **{name: int(pin) for name, pin in words.items()}}
+            if kind == "flow" and "sda" in words:
+                sensor["source"] = "pcf8583"
+            if len(sensor_options.OPTIONS[kind][0]) > 1:
+                sensor["at"] = sensor_options.OPTIONS[kind][0][0]
+            assert with_sensors(board, [sensor]).sensors
+
+
+@pytest.mark.parametrize(
+    ("board", "sensors", "says"),
+    [
+        (
+            "pico_waveshare",
+            [{"kind": "ds18b20", "at": "water", "pin": 3}],
+            "sensors[0].pin: pin 3 is taken by the radio",
+        ),
+        ("pico_waveshare", [{"kind": "solar", "adc": 4}], "sensors[0].adc: pin 4 has no analog input; 26..29 have"),
+        ("heltec_v3", [{"kind": "solar", "adc": 33}], "sensors[0].adc: pin 33 has no analog input; 1..20 have"),
+        (
+            "lilygo_t3s3",
+            [{"kind": "switch", "at": "water", "pin": 38, "wake": True}],
+            "pin 38 cannot wake this board; 0..21",
+        ),
+        ("lilygo_t3s3", [{"kind": "flow", "pin": 38}], "pin 38 cannot wake this board"),
+        ("pico_waveshare", [{"kind": "flow"}], "sensors[0].pin is missing"),
+        ("pico_waveshare", [{"kind": "flow", "source": "pcf8583", "sda": 4}], "sensors[0].scl is missing"),
+        (
+            "pico_waveshare",
+            [{"kind": "switch", "at": "water", "pin": 8}, {"kind": "ds18b20", "at": "water", "pin": 8}],
+            "sensors[1].pin: pin 8 is taken by pin",
+        ),
+        (
+            "pico_waveshare",
+            [
+                {"kind": "capacitive", "at": "probe1", "adc": 27, "power": 8},
+                {"kind": "switch", "at": "water", "pin": 8},
+            ],
+            "sensors[1].pin: pin 8 is taken by power",
+        ),
+        (
+            "pico_waveshare",
+            [{"kind": "switch", "at": "water", "pin": 8, "wake": 1}],
+            "sensors[0].wake must be true or false",
+        ),
+        (
+            "pico_waveshare",
+            [{"kind": "rs485", "at": "water", "uart": 1, "tx": 4, "rx": 5}],
+            "sensors[0].registers: each is [depth or temperature or ec, register, units per digit], not ['vwc'",
+        ),
+        (
+            "pico_waveshare",
+            [{"kind": "flow", "pin": 9, "debounce_ms": 0}],
+            "sensors[0].debounce_ms must be 1..500, is 0",
+        ),
+    ],
+)
+def test_pins_that_cannot_work(board: str, sensors: list[Any], says: str) -> None:
+    with pytest.raises(config.ConfigError) as caught:
+        with_sensors(board, sensors)
+    assert says in str(caught.value)
+
+
+def test_sensors_share_lines_and_supplies() -> None:
+    line = {"kind": "rs485", "uart": 1, "tx": 4, "rx": 5, "de": 6, "power": 22}
+    found = with_sensors("pico_waveshare", [{**line, "at": "probe1"}, {**line, "at": "probe2", "address": 2}]).sensors
+    assert [sensor["warm_ms"] for sensor in found] == [500, 500]
