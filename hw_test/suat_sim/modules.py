@@ -44,8 +44,11 @@ class Image:
                 self.modules.append((module, held, contents, tables))
 
     def restore(self) -> None:
-        """Make all modules as new; the main module is to be imported again."""
-        sys.modules.pop(self.main, None)
+        """Make all modules as new; the main module, and what was first imported since, are to be imported again."""
+        known = [module.__name__ for module, _held, _contents, _tables in self.modules]
+        for name in list(sys.modules):
+            if _is_program(name, self.main) and name not in known:
+                del sys.modules[name]
         for module, held, contents, tables in self.modules:
             now = module.__dict__
             if len(now) != len(held):
@@ -70,8 +73,8 @@ def run(start: "Any", main: str, fresh_every: int) -> None:
     while True:
         lives += 1
         if image is None or lives % fresh_every == 0:
-            names = forget(main)
-            image = Image(names, main) if fresh_every > 1 and names else None
+            names = forget(main)  # before the first life: what the simulator itself imported, which is not all
+            image = Image(names, main) if fresh_every > 1 and lives > 1 else None
         else:
             image.restore()
         start(main)
