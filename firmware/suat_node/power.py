@@ -200,6 +200,8 @@ def _restart_after(board: "Board", ms: int, blob: bytes, armed: "list[tuple[mach
     low = [pin for pin, level in armed if not level]
     high = [pin for pin, level in armed if level]
     many = len(high) > len(low)
+    if pulse_level is not None and low and high:  # ext0 does not tell its pin: a pulse would pass for a switch
+        many = pulse_level == 1
     # ext1 takes any number of pins of one level (S3: any of them wakes, also with "ALL_LOW"), ext0 one of the other
     if armed:
         esp32.wake_on_ext1(high if many else low, many)  # type: ignore[attr-defined,unused-ignore]

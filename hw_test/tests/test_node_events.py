@@ -169,6 +169,24 @@ def test_an_opened_box_is_told_at_once(tmp_path: Path) -> None:
     assert any(4000 <= frame.at_s <= 4010 and frame.confirmed for frame in sent)
 
 
+@pytest.mark.parametrize(("board", "pins"), [("heltec_v3", (4, 5)), ("pico_waveshare", (6, 7))])
+def test_pulses_of_a_meter_beside_a_float_ask_for_no_sample(board: str, pins: tuple[int, int], tmp_path: Path) -> None:
+    """300 L/h, 10 L a pulse; the float is down from 4,000 to 6,000 s. On the ESP32-S3 each pulse is a wake, too."""
+    sensors = [
+        {"kind": "switch", "at": "water", "pin": pins[0], "wake": True},
+        {"kind": "flow", "pin": pins[1], "pulses_per_l": 0.1, "debounce_ms": 50},
+        {"kind": "battery"},
+    ]
+    trough = Trough(water_float=lambda t: float(not 4000 <= t < 6000), water_volume=lambda t: 300 / HOUR_S * t)
+    scenario = {**demo_station(0, 1, days=30), "days": 4 / 24}
+    with Field(tmp_path, scenario, {"board": board, "sensors": sensors}, trough) as field:
+        field.run()
+        volumes = [(r.time_us / 1e6 - START_S, r.raw) for r in field.station.reader.readings() if r.channel == "volume"]
+        assert [event.bits for event in field.told()] == [EMPTY, 0]
+    assert len(volumes) in (18, 19), "four an hour, the first, and one for each move of the float"
+    assert all(abs(raw - 300 / HOUR_S * at) <= 20 for at, raw in volumes), volumes
+
+
 METER: dict[str, Any] = {"kind": "flow", "source": "pcf8583", "i2c": 0, "sda": 4, "scl": 5, "pulses_per_l": 0.1}
 
 
