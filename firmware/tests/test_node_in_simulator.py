@@ -7,6 +7,8 @@ import base64
 import hashlib
 import json
 import math
+import statistics
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -233,3 +235,65 @@ def test_power_cuts_repeat_nothing(board: str) -> None:
         assert {incident.kind for incident in fleet.incidents} <= {"power"}
     assert len(set(device.fcnts)) == len(device.fcnts)
     assert len(device.held) > 150
+
+
+class FadingServer(Server):
+    """Hears nothing between two moments, s from the start."""
+
+    def __init__(self, fleet: Any, devices: list[Device], silent: tuple[float, float]) -> None:
+        self.silent = silent
+        super().__init__(fleet, devices)
+
+    def frame(self, phy: bytes, rxpk: dict[str, Any], address: Any) -> None:
+        if not self.silent[0] <= self.fleet.now_us() / 1e6 < self.silent[1]:
+            super().frame(phy, rxpk, address)
+
+
+def lateness_s(device: Device) -> list[float]:
+    """By how much later than it says each reading was taken."""
+    late = []
+    for taken, body in device.held.values():
+        volume = payload.unpack(body).get(("water", "volume"))
+        if volume is not None:
+            late.append(START_US / 1e6 + volume - taken)
+    return late
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ppm", [40, -40])
+def test_three_days_of_silence_at_40_ppm(ppm: int, record_property: Callable[[str, object], None]) -> None:
+    device = Device(f"silence{ppm}")
+    with fleet_module.Fleet(
+        clock.VirtualScheduler(START_US), [spec(device, "pico_waveshare", WATER, ppm=ppm)], seed=11
+    ) as fleet:
+        FadingServer(fleet, [device], (DAY_S, 4 * DAY_S))
+        fleet.run(4.8 * DAY_S)
+        assert fleet.incidents == []
+    newest = max(device.held)
+    assert newest >= 4.7 * 96 and [record for record in range(newest - 3) if record not in device.held] == []
+    late = lateness_s(device)
+    usual = statistics.median(late)  # a meter is read some time after the others, and shows whole litres
+    worst = max(abs(seconds - usual) for seconds in late)
+    record_property("worst_s", worst)
+    record_property("copies", device.copies)
+    assert len(late) > 4.3 * 96 and abs(usual) < 5 and worst <= 2, (usual, worst)
+
+
+@pytest.mark.slow
+def test_a_fifth_of_all_frames_lost(record_property: Callable[[str, object], None]) -> None:
+    device = Device("fifth")
+    with fleet_module.Fleet(
+        clock.VirtualScheduler(START_US),
+        [spec(device, "pico_waveshare", WATER, ppm=20)],
+        seed=12,
+        air=air.AirSettings(loss=0.2),
+    ) as fleet:
+        FadingServer(fleet, [device], (DAY_S, 2 * DAY_S))
+        fleet.run(4 * DAY_S)
+        assert fleet.incidents == []
+    newest = max(device.held)
+    assert newest >= 3.9 * 96 and [record for record in range(newest - 8) if record not in device.held] == []
+    twice = device.copies - len(device.held)
+    record_property("readings", len(device.held))
+    record_property("sent_again_although_held", twice)
+    assert twice < len(device.held) / 10
