@@ -196,26 +196,34 @@ class Air:
             or 2 * together < look.close_us - look.open_us
         ):
             return False
-        node, other = look.node, frame.sender
-        if other in self.places:  # a link between nodes is the same both ways
-            node, other = min(node, other), max(node, other)
-            ear = Ear(other, *self.places[other], frozenset(), _deaf)
-        else:
-            ear = self.ear_of(other)
-        return self._level(frame, node, ear)[1] >= REQUIRED_SNR[frame.sf]
+        return self._level(frame, *self._link(look.node, frame.sender))[1] >= REQUIRED_SNR[frame.sf]
+
+    def _link(self, listener: str, sender: str) -> tuple[str, Ear]:
+        """What stands for the path between a node and whoever sends."""
+        if sender not in self.places:
+            return listener, self.ear_of(sender)
+        one, other = sorted((listener, sender))  # a link between nodes is the same both ways
+        return one, Ear(other, *self.places[other], frozenset(), _deaf)
 
     # -- uplinks --------------------------------------------------------------------------------------------------
 
     def uplink_begins(self, frame: Frame) -> None:
-        """A node starts to send."""
+        """A node starts to send: an uplink, or as a bridge a downlink."""
+        if frame.flags & IQ_INVERTED:
+            self._downlink(frame)
+            return
         self.counters["sent"] += 1
         if len(self.uplinks) > 64:
             old = frame.start_us - KEEP_US
             self.uplinks = [other for other in self.uplinks if other.end_us > old]
         self.uplinks.append(frame)
+        for window in list(self.windows):
+            self._try_lock(window, frame)
 
     def uplink_ends(self, frame: Frame) -> None:
-        """The frame is over: each gateway got it or not."""
+        """The frame is over: each gateway got it or not. A bridge's window has had it from its begin on."""
+        if frame.flags & IQ_INVERTED:
+            return
         worst = -1
         got = False
         for ear in self.ears:
@@ -270,12 +278,17 @@ class Air:
         return next(ear for ear in self.ears if ear.name == name)
 
     def downlink_begins(self, frame: Frame) -> None:
-        """A gateway starts to send: it is deaf until the end, and open receivers may lock."""
-        self.counters["downlinks"] += 1
+        """A gateway starts to send: it is deaf until the end."""
         ear = self.ear_of(frame.sender)
         old = frame.start_us - KEEP_US
         ear.sending = [span for span in ear.sending if span[1] > old]
         ear.sending.append((frame.start_us, frame.end_us))
+        self._downlink(frame)
+
+    def _downlink(self, frame: Frame) -> None:
+        """Open receivers may lock."""
+        self.counters["downlinks"] += 1
+        old = frame.start_us - KEEP_US
         self.downlinks = [other for other in self.downlinks if other.end_us > old]
         self.downlinks.append(frame)
         for window in list(self.windows):
@@ -284,7 +297,7 @@ class Air:
     def window_opens(self, window: Window) -> None:
         """A node's receiver opens; it may lock on what is on the air already."""
         self.windows.append(window)
-        for frame in list(self.downlinks):
+        for frame in list(self.downlinks if window.flags & IQ_INVERTED else self.uplinks):
             if not window.closed:
                 self._try_lock(window, frame)
 
@@ -295,7 +308,9 @@ class Air:
 
     def _try_lock(self, window: Window, frame: Frame) -> None:
         if (
-            frame.hz != window.hz
+            window.closed
+            or frame.sender == window.node
+            or frame.hz != window.hz
             or frame.sf != window.sf
             or frame.bw_hz != window.bw_hz
             or (frame.flags ^ window.flags) & (IQ_INVERTED | PUBLIC_SYNC)
@@ -306,23 +321,24 @@ class Air:
         lock = max(window.open_us, frame.start_us) + DETECT_SYMBOLS * symbol_us
         if lock > window.close_us or lock > frame.start_us + frame.preamble * symbol_us:
             return
-        ear = self.ear_of(frame.sender)
-        rssi, snr = self._level(frame, window.node, ear)
+        node, ear = self._link(window.node, frame.sender)
+        rssi, snr = self._level(frame, node, ear)
         if snr < REQUIRED_SNR[frame.sf]:
             return
-        for other in self.downlinks:
+        up = not frame.flags & IQ_INVERTED
+        for other in self.uplinks if up else self.downlinks:
             if (
                 other is not frame
                 and other.hz == frame.hz
                 and other.sf == frame.sf
                 and other.start_us < frame.end_us
                 and other.end_us > frame.start_us
-                and rssi < self._level(other, window.node, self.ear_of(other.sender))[0] + CAPTURE_DB
+                and rssi < self._level(other, *self._link(window.node, other.sender))[0] + CAPTURE_DB
             ):
                 return
         if self.settings.loss and self._chance("loss", window.node, ear, frame) < self.settings.loss:
             return
-        self.counters["downlinks_heard"] += 1
+        self.counters["heard" if up else "downlinks_heard"] += 1
         self._finish(window, frame.end_us, 1, frame.payload, rssi, snr)
 
     def _finish(self, window: Window, end_us: int, kind: int, payload: bytes, rssi: float, snr: float) -> None:
