@@ -421,6 +421,11 @@ class Sx1262(Settings):
         self.event_at, self.event_irq = close + symbol // 2, CAD_DONE | (CAD_DETECTED if heard else 0)
         self._tell_watch()
 
+    def listen_until(self, t: int) -> None:
+        """Nobody looks at the chip before `t`: ask now what a reception without end will hear until then."""
+        if self.listening_since >= 0 and self.event_at == NEVER and t > self.listened_until:
+            self._listen(t)
+
     def _listen(self, t: int) -> None:
         """Reception without end: ask for what came since it was last looked at."""
         sf, bw = self.modulation[0], self.modulation[1]  # type: ignore[index]
@@ -430,6 +435,7 @@ class Sx1262(Settings):
             self._apply(heard)
             if self.single:
                 self.listening_since = -1
+            self._tell_watch()
 
     def _apply(self, heard: "tuple[int, int, bytes, float, float]") -> None:
         end, kind, payload, rssi, snr = heard
