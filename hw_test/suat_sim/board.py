@@ -245,6 +245,8 @@ class Board:
             for machine in self.state_machines:
                 machine.catch_up()
         until = clock.now + us - us * clock.ppm // 1000000
+        if self.dio1 in self.interrupts:
+            self.radio.listen_until(until)
         if until >= self.promise_from and us >= PROMISE_US:
             self.promise(until)
         if until < clock.limit and not (light and self.state_machines):
