@@ -8,7 +8,19 @@ import onewire
 from suat_node import sensors as all_sensors
 from suat_node.keep import meter
 from suat_node.keep.counters import Counters
-from suat_node.sensors import battery, capacitive, ds18b20, flow, logger, pressure, rs485, ultrasonic
+from suat_node.sensors import (
+    battery,
+    capacitive,
+    current,
+    ds18b20,
+    flow,
+    logger,
+    pressure,
+    rs485,
+    solar,
+    switch,
+    ultrasonic,
+)
 from suat_node.sensors.rs485 import crc16
 
 
@@ -281,6 +293,200 @@ def fault_rows(sensor, board):
         logger.rows(sensor, board, 0)
     except all_sensors.Fault as error:
         return error.code
+
+
+class Ticking:
+    """A pin whose level is a function of the time, us."""
+
+    def __init__(self, level):
+        self.level = level
+
+    def get(self, number, default):
+        return self.level(time.now_us)
+
+
+def test_switch_means_water_when_closed_and_an_open_lid_when_open():
+    board = bench.hardware()
+    water = made({"kind": "switch", "at": "water", "pin": 8})
+    lid = made({"kind": "switch", "at": "node", "pin": 8})
+    for level, invert, wet, opened in ((0, 0, 1, 0), (1, 0, 0, 1), (0, 1, 0, 1), (1, 1, 1, 0)):
+        machine.levels = {8: level}
+        assert switch.read(dict(water, invert=invert), board) == {"float": wet}
+        assert switch.read(dict(lid, invert=invert), board) == {"tamper": opened}
+
+
+def test_switch_waits_for_still_water_but_not_for_ever():
+    board = bench.hardware()
+    water = made({"kind": "switch", "at": "water", "pin": 8})
+    begin = time.now_us
+    machine.levels = Ticking(lambda now: 0 if now - begin > 400000 else now // 30000 & 1)  # bounces for 0.4 s
+    assert switch.read(water, board) == {"float": 1}
+    assert 400000 < time.now_us - begin < 620000
+    begin = time.now_us
+    machine.levels = Ticking(lambda now: now // 30000 & 1)
+    assert fault(switch.read, water, board) == 7
+    assert time.now_us - begin <= 1010000
+
+
+def wave(amps_rms, amps_per_v, zero=1.65, harmonic=0.0):
+    """One mains period on an RP2040's ADC in 40 counts: a sine of this RMS, with a third harmonic on top."""
+    from math import pi, sin, sqrt
+
+    peak = amps_rms / amps_per_v * sqrt(2)
+    turns = [2 * pi * i / 40 for i in range(40)]
+    volts = [zero + peak * (sin(turn) + harmonic * sin(3 * turn)) for turn in turns]
+    return [max(0, min(65535, round(v / 3.3 * 65535))) for v in volts]
+
+
+def test_pump_current_ac_is_the_rms_over_whole_periods():
+    board = bench.hardware()
+    sensor = made({"kind": "current", "adc": 28, "amps_per_v": 30.0})
+    for amps in (0.0, 0.5, 4.0, 20.0):
+        machine.analog = {28: wave(amps, 30.0)}
+        begin = time.now_us
+        assert abs(current.read(sensor, board)["pump_current"] - amps) < 0.01
+        assert 199000 <= time.now_us - begin <= 201000, "ten periods of 50 Hz"
+    machine.analog = {28: wave(4.0, 30.0, 1.4)}  # the middle is where it is
+    assert abs(current.read(sensor, board)["pump_current"] - 4.0) < 0.01
+    machine.analog = {28: wave(4.0, 30.0, harmonic=0.5)}  # sqrt(1 + 0.5^2) of the fundamental
+    assert abs(current.read(sensor, board)["pump_current"] - 4.472) < 0.01
+    for counts, code in (([0], 4), ([65535], 5), (wave(60.0, 30.0), 3)):
+        machine.analog = {28: counts}
+        assert fault(current.read, sensor, board) == code
+
+
+def test_pump_current_dc_is_the_mean_above_its_zero():
+    board = bench.hardware()
+    sensor = made({"kind": "current", "adc": 28, "mode": "dc", "amps_per_v": 25.0, "zero_v": 1.65})
+
+    def counts(volts):
+        return round(volts / 3.3 * 65535)
+
+    for amps in (0.0, 3.0, 12.0):
+        steady = counts(1.65 + amps / 25)
+        machine.analog = {28: [steady - 800, steady + 800]}  # the controller chops
+        assert abs(current.read(sensor, board)["pump_current"] - amps) < 0.01
+    machine.analog = {28: [counts(1.645)]}  # a little below its zero is its zero
+    assert current.read(sensor, board)["pump_current"] == 0
+    for value, code in ((counts(1.2), 3), (0, 4), (65535, 5)):
+        machine.analog = {28: [value]}
+        assert fault(current.read, sensor, board) == code
+    shunt = made({"kind": "current", "adc": 28, "mode": "dc", "amps_per_v": 10.0, "zero_v": 0.001})
+    machine.analog = {28: [0]}
+    assert current.read(shunt, board) == {"pump_current": 0}
+
+
+def test_solar_voltage_by_its_divider():
+    board = bench.hardware()
+    sensor = made({"kind": "solar", "adc": 28, "divider": 11.0})
+    for volts in (0.0, 6.0, 21.5):
+        machine.analog = {28: [round(volts / 11 / 3.3 * 65535)]}
+        assert abs(solar.read(sensor, board)["solar"] - volts) < 0.01
+    machine.analog = {28: [65535]}
+    assert fault(solar.read, sensor, board) == 3
+
+
+def test_a_current_loop_that_jumps_is_unsteady():
+    board = bench.hardware()
+    sensor = made({"kind": "pressure", "adc": 28, "shunt_ohm": 100.0, "full_m": 5.0})
+    machine.analog = {28: [int(ma / 1000 * 100 / 3.3 * 65535) for ma in (6, 18, 9, 14, 5, 19, 8, 16, 12)]}
+    assert fault(pressure.read, sensor, board) == 7
+
+
+def test_a_battery_reading_that_no_node_could_run_on_is_a_fault():
+    board = bench.hardware()
+    machine.analog = {26: [0]}
+    assert fault(battery.read, made({"kind": "battery"}), board) == 4
+
+
+def test_a_wire_or_bus_held_low_costs_no_time():
+    board = bench.hardware()
+    begin = time.now_us
+    machine.levels = {7: 0, 4: 1, 5: 0}
+    onewire.pads = {7: [bytes(9)]}
+    assert fault(ds18b20.read, made({"kind": "ds18b20", "at": "water", "pin": 7}), board) == 5
+    machine.i2c = {0: 0x20, 1: 1, 2: 0, 3: 0}
+    assert fault(flow.read, made({"kind": "flow", "source": "pcf8583", "sda": 4, "scl": 5}), board) == 5
+    assert time.now_us - begin < 1000
+
+
+def test_a_line_on_which_somebody_never_stops_talking():
+    board = bench.hardware()
+    talk = {1: lambda _data: b"\x5a" * 5000}
+    for driver, sensor, code in (
+        (rs485.read, {"kind": "rs485", "at": "probe1", "uart": 1, "tx": 4, "rx": 5}, 2),
+        (ultrasonic.read, {"kind": "ultrasonic", "uart": 1, "tx": 4, "rx": 5}, 2),
+        (lambda s, b: logger.rows(s, b, 0), {"kind": "logger", "uart": 1, "tx": 4, "rx": 5}, 2),
+    ):
+        machine.lines = talk
+        begin = time.now_us
+        assert fault(driver, made(sensor), board) == code
+        assert time.now_us - begin < 2000000
+
+
+def test_sensors_on_one_supply_are_switched_on_once_and_warm_up_together():
+    board = bench.hardware()
+    machine.analog = {27: [30000], 28: [25000]}
+    line = {"kind": "rs485", "uart": 1, "tx": 4, "rx": 5, "power": 22}
+    conf = bench.settings(
+        sensors=[
+            dict(line, at="probe1", address=1),
+            {"kind": "capacitive", "at": "probe3", "adc": 27, "power": 21},
+            {"kind": "battery"},
+            dict(line, at="probe2", address=2),
+            {"kind": "capacitive", "at": "probe4", "adc": 28, "power": 22},
+        ]
+    )
+    machine.lines = {1: lambda request: modbus([100, 200, 300])(b"\x01" + request[1:6] + crc16(b"\x01" + request[1:6]))}
+    machine.writes.clear()
+    begin = time.now_us
+    out = all_sensors.read_all(conf.sensors, board)
+    assert machine.writes == [(22, 1), (22, 0), (21, 1), (21, 0)]
+    assert ("probe4", "count") in out and ("probe3", "count") in out and out[("probe1", "vwc")] == 0.1
+    assert out[("probe2", "fault")] == 2, "the answer came from address 1"
+    assert time.now_us - begin < 1700000, "0.52 s of warming up; the answers take 1 s"
+
+
+def test_vext_is_on_while_a_sensor_is_read_and_has_warmed_up():
+    board = bench.hardware("heltec_v3")
+    seen = []
+    machine.levels = {}
+
+    class Watching(list):
+        def __getitem__(self, i):
+            seen.append(machine.levels.get(36))
+            return 30000
+
+    machine.analog = {2: Watching([1])}
+    conf = bench.settings("heltec_v3", sensors=[{"kind": "capacitive", "at": "probe1", "adc": 2, "warm_ms": 300}])
+    begin = time.now_us
+    assert ("probe1", "count") in all_sensors.read_all(conf.sensors, board)
+    assert set(seen) == {0} and machine.levels[36] == 1, "Vext is on when its pin is low"
+    assert time.now_us - begin >= 300000
+
+
+def test_sensors_that_are_switched_off_by_a_setting_are_left_alone():
+    board = bench.hardware()
+    machine.analog = {27: [30000], 28: [25000], 26: [25000]}
+    probes = [{"kind": "capacitive", "at": "probe%d" % i, "adc": 26 + i, "power": 20 + i} for i in (1, 2)]
+    conf = bench.settings(sensors=probes + [{"kind": "battery"}])
+    machine.writes.clear()
+    out = all_sensors.read_all(conf.sensors, board, 0b101)
+    assert set(out) == {("probe2", "count")} and machine.writes == [(22, 1), (22, 0)]
+
+
+def test_wake_pins_ask_for_the_other_level():
+    bench.hardware()
+    sensors = bench.settings(
+        sensors=[
+            {"kind": "switch", "at": "water", "pin": 8, "wake": True},
+            {"kind": "switch", "at": "node", "pin": 9},
+            {"kind": "switch", "at": "node", "pin": 7, "wake": True},
+            {"kind": "battery"},
+        ]
+    ).sensors
+    machine.levels = {8: 0, 7: 1}
+    assert all_sensors.wake_pins(sensors) == [(8, 1), (7, 0)]
 
 
 def test_a_broken_sensor_costs_only_its_own_reading_and_its_supply_goes_off():
