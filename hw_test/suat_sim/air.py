@@ -221,9 +221,7 @@ class Air:
             self._try_lock(window, frame)
 
     def uplink_ends(self, frame: Frame) -> None:
-        """The frame is over: each gateway got it or not. A bridge's window has had it from its begin on."""
-        if frame.flags & IQ_INVERTED:
-            return
+        """The frame is over: each gateway got it or not."""
         worst = -1
         got = False
         for ear in self.ears:
