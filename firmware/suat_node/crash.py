@@ -39,7 +39,7 @@ def entries() -> "list[tuple[list[int], str]]":
     found = []
     try:
         with open(FILE, "rb") as file:
-            parts = file.read().decode().split("\n#")
+            parts = file.read().decode().rstrip("\n").split("\n#")
         for part in parts:
             end = part.find("\n")
             numbers = [int(number) for number in part[:end].lstrip("#").split()]
@@ -68,7 +68,7 @@ def note(error: BaseException) -> int:
 def _note(error: BaseException) -> int:
     stream = io.StringIO()
     sys.print_exception(error, stream)
-    text = stream.getvalue()[-_SIZE:].rstrip("\n")
+    text = stream.getvalue().rstrip("\n")[-_SIZE:]
     now = power.clock()
     utc = now + counters.utc_offset & 0xFFFFFFFF if counters and counters.utc_offset else 0
     known = entries()

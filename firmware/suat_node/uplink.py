@@ -154,8 +154,9 @@ def heard(node: "Node", down: "Downlink", sent_at: int, samples: "list[Sample]")
             slots.confirm()
     elif down.fport == PORT_CONFIG:
         rejoin, restart = _configure().change(node, down.payload)
-    if rejoin and node.config.otaa:
-        session.joined = False
+    if rejoin:  # as after a long silence: this session goes on until another one is there
+        adr.give_up(session)
+        counters.rejoin_at = 0
     try:
         counters.save(session)
         node.backlog.free(counters.oldest)  # after the save: what is freed must never be asked for again

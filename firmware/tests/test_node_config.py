@@ -134,7 +134,7 @@ def test_settings_of_the_file_and_their_defaults() -> None:
 def test_a_bridge_needs_neither_keys_nor_sensors() -> None:
     found = config.check({"board": "pico_waveshare", "role": "bridge", "region": "EU433"})
     assert (found.role, found.region, found.sensors) == ("bridge", "EU433", [])
-    with pytest.raises(config.ConfigError, match="otaa.dev_eui must be 16"):
+    with pytest.raises(config.ConfigError, match=r"otaa\.dev_eui must be 16"):
         config.check({"board": "pico_waveshare", "role": "bridge", "otaa": {}})
 
 
@@ -143,7 +143,7 @@ def test_a_channel_of_the_region() -> None:
     raw["radio"] = {"channel": 1}
     assert config.check(raw).channel == 1
     raw["radio"] = {"channel": 2}
-    with pytest.raises(config.ConfigError, match="radio.channel must be a whole number -1..1, is 2"):
+    with pytest.raises(config.ConfigError, match=r"radio\.channel must be a whole number -1\.\.1, is 2"):
         config.check(raw)
 
 

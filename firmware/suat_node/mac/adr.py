@@ -32,6 +32,11 @@ def lost(session: "Session") -> bool:
     return session.adr_count >= _LOST
 
 
+def give_up(session: "Session") -> None:
+    """Count as lost until the next downlink."""
+    session.adr_count = 0xFFFF
+
+
 def _step(session: "Session") -> None:
     """First default power, then one data rate down each time, at last the default channels and one transmission."""
     if session.power:

@@ -39,10 +39,10 @@ _LAST_FCNT = const(0xFFFFF000)
 def due(session: "Session", counters: "Counters") -> bool:
     """Whether to try now: not joined, or out of touch for long (TR007 4.4), or short of frame counters."""
     now = power.clock()
-    if not session.joined:
-        return now >= max(counters.next_join, counters.quiet_until)
+    if now < max(counters.rejoin_at if session.joined else counters.next_join, counters.quiet_until):
+        return False
     over = adr.lost(session) or counters.fcnt_up >= _LAST_FCNT
-    return over and session.config.otaa and now >= counters.rejoin_at and counters.dev_nonce <= 0xFFFF
+    return not session.joined or (over and session.config.otaa and counters.dev_nonce <= 0xFFFF)
 
 
 def attempt(radio: "Sx126x", session: "Session", counters: "Counters") -> bool:

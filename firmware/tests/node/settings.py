@@ -275,3 +275,29 @@ def test_what_is_set_at_the_node_outweighs_an_earlier_downlink():
     node.settings.forget(("interval_s",))
     again = bench.start(conf, board)
     assert again.setting("interval_s") == 900 and again.setting("ack_after") == 3
+
+
+def test_rejoin_keeps_the_session_until_another_is_there():
+    net, board, conf = fresh(otaa=True)
+    node = bench.start(conf, board)
+    bench.life(node, 4)
+    join, tried = net.join, [0]
+
+    def silent(phy, hz, sf):
+        tried[0] += 1
+        return []
+
+    net.join = silent
+    net.settings = {"rejoin": 1}
+    for _ in range(12):
+        bench.life(node, 1)
+    assert tried[0] == 1 and node.session.joined
+    heard, address = len(net.fcnts), node.session.dev_addr
+    bench.life(node, 40)  # the pause between attempts is over, but the old session was heard again
+    assert tried[0] == 1 and len(net.fcnts) >= heard + 40 and node.session.dev_addr == address
+    net.join = join
+    net.settings = {"rejoin": 1}
+    for _ in range(12):
+        bench.life(node, 1)
+    assert net.join_nonce == 2 and node.session.joined and max(net.fcnts) < 20, net.fcnts
+    assert len(net.committed) == node.counters.record, "no sample is lost over it"
