@@ -28,7 +28,6 @@ _WDT_MS = const(8300)  # RP2040: at most 8388
 _PIECE_MS = const(7000)
 _NAP_MS = const(1000)
 _LONGEST_S = const(500000)  # ticks_add and ticks_diff reach 2^29 ms, 6.2 days
-_LAST_RTC_PIN = const(21)  # ESP32-S3 datasheet 2.3.4: GPIO0..21 can wake it from deep sleep
 _FREE_STARTS = const(3)
 _LONGEST_REST = const(8)  # doublings of a minute: 4.3 h
 _HYSTERESIS_MV = const(100)
@@ -59,7 +58,7 @@ def feed() -> None:
 
 def restarts(board: "Board") -> bool:
     """Whether sleep ends the program."""
-    return bool(board.CHIP.startswith("esp32"))
+    return board.CHIP != "rp2040"
 
 
 def clock() -> int:
@@ -134,11 +133,6 @@ def rest(false_starts: int) -> int:
     return 60 << min(false_starts - _FREE_STARTS - 1, _LONGEST_REST)
 
 
-def can_wake(board: "Board", pin: int) -> bool:
-    """Whether a change of the pin can end `sleep` on this board."""
-    return not restarts(board) or pin <= _LAST_RTC_PIN
-
-
 def woken_by_pin() -> bool:
     """Whether a pin, not the time, ended the last sleep."""
     reason: "Any" = getattr(machine, "wake_reason", None)  # ESP32
@@ -156,16 +150,15 @@ def sleep(board: "Board", seconds: int, blob: bytes, wake: "Wake" = ()) -> None:
     """Sleep as deep as the board can. Returns on an RP2040, after `seconds` or 5.8 days, never on an ESP32.
 
     `wake`: pins, already set up as inputs, and the level of each on which to wake. One that has this level now would
-    wake the node at once and is left out; so is what the chip can't serve. RP2040: the change itself wakes, which works
-    because a handler and a time limit are given (micropython#7035).
+    wake the node at once and is left out. ESP32-S3: pins 0..21 (datasheet 2.3.4; sensor_options.py sees to it).
+    RP2040: the change itself wakes, which works because a handler and a time limit are given (micropython#7035).
     """
     global _touched
     if seconds <= 0:
         return
     if pulse_level is not None:
         wake = list(wake) + [(pulse_pin, pulse_level)]
-    armed = [(machine.Pin(pin), level) for pin, level in wake if can_wake(board, pin)]
-    armed = [(pin, level) for pin, level in armed if pin.value() != level]
+    armed = [(machine.Pin(pin), level) for pin, level in wake if machine.Pin(pin).value() != level]
     if restarts(board):
         _restart_after(board, seconds * 1000, blob, armed)
     _touched = False

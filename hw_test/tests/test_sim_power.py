@@ -82,11 +82,6 @@ def test_a_contact_that_closes_wakes_the_node_before_its_time(board: str) -> Non
     assert len(notes) == 2  # closed for good: at its level, it is not armed again and does not keep the node awake
 
 
-def test_a_pin_outside_the_rtc_domain_cannot_wake_an_esp32() -> None:
-    _, notes = asleep("heltec_v3", 900, 1000, wake=[[38, 1]], driven=[[38, 0]])
-    assert int(notes[1][2]) - int(notes[0][2]) == 900
-
-
 def test_every_driven_pin_keeps_its_level_in_deep_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
     """Vext off (1 on a Heltec), a sensor's supply off; NSS high, or the radio would wake."""
     _, notes = asleep("heltec_v3", 900, 2000, driven=[[36, 1], [7, 0]])
