@@ -36,7 +36,8 @@ GROUP_MEANING = {
     "probe": "A soil probe in one of four positions; the gateway knows the depth of each.",
     "water": "A tank, trough or spring.",
     "node": "The node itself, with each sample.",
-    "health": "The node itself, about once a day and after a restart; these frames use FPort 3.",
+    "health": "The node itself, in two samples of one time: about once a day, after a restart and after a change of "
+    "settings; these frames use FPort 3.",
 }
 FIELD_MEANING = {
     "probe.count": "raw moisture of a capacitive probe, normalised: 0 in air, 1 in water; needs a calibration curve",
@@ -66,10 +67,10 @@ FIELD_MEANING = {
     "health.crash": "CRC-32 of the last crash's traceback; 0: none",
     "health.lost": "samples overwritten before they were acknowledged, since the node was provisioned",
     "health.heap_free": "free memory after collection",
-    "health.config": "CRC-32 of the settings in force",
+    "health.config": "CRC-32 of the settings that were accepted from downlinks (below); 0: none",
     "health.downlink_rssi": "signal strength of the last downlink heard",
     "health.downlink_snr": "signal-to-noise ratio of the last downlink heard",
-    "health.radio_errors": "failed radio operations since the last start",
+    "health.radio_errors": "failed radio operations since the node was provisioned",
     "health.drift": "how much the node's clock runs fast, as far as known",
     "health.airtime": "sent since the last health frame",
 }
@@ -242,6 +243,13 @@ def downlinks() -> str:
             "## Settings (FPort 5)\n",
             "```\nu8 id | u8 length | value, once or more\n```\n",
             "All of it is refused if any of it is unknown, given twice or out of range.\n",
+            "The values are on trial first: each uplink asks for an acknowledgement, samples are at most an hour",
+            "apart, and the first genuine downlink accepts them. After 8 uplinks or restarts without one, or 12 hours,",
+            "the node goes back to the values of before by itself and tells it by `events`, bit 6. `resend_from`,",
+            "`rejoin` and `restart` are carried out and not kept; a `rejoin` keeps its session until another is there.\n",
+            "`config` of health is the CRC-32 (zlib) of the payload that gives all accepted settings, each with its",
+            "latest value, in the order of their ids: `crc32(encode_config(accepted))`. It is 0 on a node that never",
+            "accepted any, whose file of them was damaged, or at which all of them were set by hand since.\n",
             table("Id|Setting|Type|Range|Unit|Meaning", rows),
         )
     )
