@@ -61,6 +61,7 @@ def activities(
     out = [
         Activity(name, seconds, figure.value * scale, seconds / 3600 * figure.value * scale, figure.source)
         for name, seconds, figure, scale in rows
+        if seconds
     ]
     return sorted(out, key=lambda row: -row.mah)
 
