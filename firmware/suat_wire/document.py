@@ -246,7 +246,7 @@ def downlinks() -> str:
             "The values are on trial first: each uplink asks for an acknowledgement, samples are at most an hour",
             "apart, and the first genuine downlink accepts them. After 8 uplinks or restarts without one, or 12 hours,",
             "the node goes back to the values of before by itself and tells it by `events`, bit 6. `resend_from`,",
-            "`rejoin` and `restart` are carried out and not kept; a `rejoin` keeps its session until another is there.\n",
+            "`rejoin` and `restart` are carried out and not kept; it rejoins without giving up its session first.\n",
             "`config` of health is the CRC-32 (zlib) of the payload that gives all accepted settings, each with its",
             "latest value, in the order of their ids: `crc32(encode_config(accepted))`. It is 0 on a node that never",
             "accepted any, whose file of them was damaged, or at which all of them were set by hand since.\n",
