@@ -79,6 +79,9 @@ def attempt(radio: "Sx126x", session: "Session", counters: "Counters") -> bool:
         counters.join_nonce = answer.join_nonce
         counters.fcnt_up = counters.fcnt_top = counters.fcnt_down = 0
         counters.join_tries = counters.rejoin_at = 0
+        left = counters.next_sense - power.clock()
+        if left > 0 and not counters.utc_offset:  # no more in step with all that got their power then (TR007 4.7.2)
+            counters.next_sense -= random.getrandbits(16) % left
         counters.save(session)
     counters.quiet_until = link.free_at(session, session.dr)
     return answer is not None

@@ -1,6 +1,7 @@
 """TS001-1.0.4 6.2 and 7, TR007: requests, accepts, nonces, and how long a node may keep asking."""
 
 import random
+import time
 
 import machine
 from side import Side
@@ -34,8 +35,6 @@ def until(side, hours):
 
 
 def began_us(side):
-    import time
-
     return (side.counters.started - time.epoch_s) * 1000000
 
 
@@ -195,16 +194,41 @@ def test_ts001_7_air_time_of_requests_stays_within_the_share_of_each_period():
             assert 3 < air_between(requests, 11 + 24 * day, 35 + 24 * day) < 8.7
 
 
-def test_ts001_7_pauses_differ_from_node_to_node_and_from_time_to_time():
-    starts = []
-    for seed in range(6):
+def test_ts001_7_pauses_differ_from_time_to_time():
+    random.seed(1)
+    requests = until(Side(otaa=True, dr=0), 1)
+    gaps = [b[0] - a[0] for a, b in zip(requests, requests[1:])]  # noqa: B905
+    assert max(gaps) > 2 * min(gaps)
+
+
+def test_tr007_4_7_2_a_fleet_does_not_begin_at_once_nor_late():
+    waits = []
+    for seed in range(20):
         random.seed(seed)
-        side = Side(otaa=True, dr=0)
-        requests = until(side, 1)
-        gaps = [b[0] - a[0] for a, b in zip(requests, requests[1:])]  # noqa: B905
-        assert max(gaps) > 2 * min(gaps)
-        starts.append(requests[0][0])
-    assert max(starts) - min(starts) > 3 and max(starts) < 10, "a fleet does not begin at once, nor late"
+        side = Side(otaa=True)
+        side.accept_joins = False
+        began = time.now_us
+        side.join()
+        waits.append((side.chip.sent[0][3] - began) / 1e6)
+    assert max(waits) - min(waits) > 4 and max(waits) < 9, waits
+
+
+def test_tr007_4_7_2_nodes_that_got_their_power_together_do_not_go_on_together():
+    wakes = []
+    for seed in range(8):
+        random.seed(seed)
+        side = Side(otaa=True)
+        side.counters.utc_offset = 0
+        began = power.clock()
+        side.counters.next_sense = began + 900
+        assert side.join()
+        wakes.append(side.counters.next_sense - began)
+        assert power.clock() < side.counters.next_sense <= began + 900
+    assert max(wakes) - min(wakes) > 450, wakes
+    side = Side(otaa=True)  # who knows the time has a place of his own already
+    side.counters.next_sense = power.clock() + 900
+    due = side.counters.next_sense
+    assert side.join() and side.counters.next_sense == due
 
 
 def test_tr007_4_1_a_battery_that_breaks_down_at_each_request_gets_no_new_share():

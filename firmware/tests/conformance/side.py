@@ -53,7 +53,6 @@ class Side:
     def __init__(self, region="IN865", otaa=False, board="pico_waveshare", **radio):
         flash.remove_tree(bench.FOLDER)
         radio.setdefault("dr", 3)
-        radio.setdefault("frames", 1)
         self.config = bench.settings(board, otaa, region=region, radio=radio, settings={"ack_after": 60})
         self.region = REGIONS[region]
         self.board = bench.hardware(board, self)
