@@ -13,7 +13,6 @@
         "dr": 3,                         data rate to begin with, 0..5
         "adr": true,                     let the network change data rate and power
         "power_dbm": 14,                 at most; the region's limit holds anyway
-        "frames": 2,                     most frames per wake while older samples wait, 1..8
         "channel": 0,                    pin to one of the region's channels (a site with a one-channel bridge)
         "lbt": true                      listen before each uplink, not only after an answer was missed
       },
@@ -97,7 +96,7 @@ TOP = ("board", "kind", "role", "region", "interval_s", "otaa", "abp", "radio", 
 TABLES = {
     "otaa": ("dev_eui", "join_eui", "app_key"),
     "abp": ("dev_addr", "nwk_skey", "app_skey"),
-    "radio": ("dr", "adr", "power_dbm", "frames", "channel", "lbt"),
+    "radio": ("dr", "adr", "power_dbm", "channel", "lbt"),
     "settings": tuple(DEFAULTS),
 }
 
@@ -126,7 +125,6 @@ class Config:
         self.dr = 3
         self.adr = True
         self.power_dbm = 14
-        self.frames = 2
         self.channel = -1  # -1: all
         self.lbt = False
         self.sensors: "list[Options]" = []
@@ -184,7 +182,6 @@ def check(raw: "Any") -> Config:
         if not isinstance(getattr(out, name), bool):
             raise ConfigError("radio.%s must be true or false" % name)
     out.power_dbm = _whole(radio, "power_dbm", 0, 22, 14, "radio.")
-    out.frames = _whole(radio, "frames", 1, 8, 2, "radio.")
     out.channel = _whole(radio, "channel", -1, len(REGIONS[out.region].channels_hz) - 1, -1, "radio.")
     sensors = raw.get("sensors", [] if bridge else None)
     if not isinstance(sensors, list) or not (sensors or bridge):

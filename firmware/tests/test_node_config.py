@@ -19,7 +19,7 @@ GOOD: dict[str, Any] = {
         "join_eui": "8899aabbccddeeff",
         "app_key": "00112233445566778899aabbccddeeff",
     },
-    "radio": {"dr": 2, "adr": False, "power_dbm": 10, "frames": 3, "channel": 1},
+    "radio": {"dr": 2, "adr": False, "power_dbm": 10, "channel": 1},
     "sensors": [
         {"kind": "capacitive", "at": "probe1", "adc": 2, "power": 3},
         {"kind": "rs485", "at": "probe2", "uart": 1, "tx": 4, "rx": 5, "registers": [["permittivity", 7, 0.01]]},
@@ -32,7 +32,7 @@ def test_good() -> None:
     found = config.check(GOOD)
     assert (found.board, found.kind, found.interval_s, found.otaa) == ("heltec_v3", "soil", 900, True)
     assert found.dev_eui.hex() == "0011223344556677" and len(found.app_key) == 16
-    assert (found.dr, found.adr, found.power_dbm, found.frames, found.channel) == (2, False, 10, 3, 1)
+    assert (found.dr, found.adr, found.power_dbm, found.channel) == (2, False, 10, 1)
     assert found.sensors[0] == {
         "kind": "capacitive",
         "at": "probe1",
@@ -249,7 +249,7 @@ def test_the_pins_of_the_wiring_page_are_free(row: tuple[str, ...]) -> None:
         (
             "pico_waveshare",
             [{"kind": "flow", "pin": 9, "debounce_ms": 0}],
-            "sensors[0].debounce_ms must be 1..500, is 0",
+            "sensors[0].debounce_ms must be 1..300, is 0",
         ),
     ],
 )

@@ -208,7 +208,7 @@ def test_a_full_flash_drops_old_samples_and_goes_on():
     chip = flash.Flash(14)
     chip.mount()
     board = bench.hardware("pico_waveshare", net)
-    node = bench.start(bench.settings(radio={"dr": 3, "frames": 1}), board, "/flash/suat")
+    node = bench.start(bench.settings(radio={"dr": 3}), board, "/flash/suat")
     bench.life(node, 600)
     assert node.backlog.held[-1] == 599 + 7 and node.counters.lost > 0  # health of each of seven days
     net.hears = lambda phy: True
