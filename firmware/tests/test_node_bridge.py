@@ -366,19 +366,15 @@ def test_noise_and_pieces_on_the_line_do_no_harm(cable: Cable) -> None:
 def test_a_host_that_is_away_is_neither_waited_for_nor_remembered_without_end(cable: Cable) -> None:
     cable.say("hello")
     cable.next("caps")
-    for number in range(200):  # 55 kB; the line holds a few
+    for number in range(120):  # 33 kB
         cable.order(phy=(bytes((number,)) * 255).hex(), whole=True)
         cable.note("heard")
-    cable.order(phy="aa", whole=True)
-    cable.note("heard")
-    numbers = []
-    while not numbers or numbers[-1] != 0xAA:
-        numbers.append(cable.next("received").data[0])
-    assert numbers == [*sorted(set(numbers[:-1])), 0xAA], "in their order, each once"
-    assert 16 < len(numbers) < 150, "16 frames wait in the bridge, the others in the kernel"
     cable.say("stat")
-    status = cable.next("status").fields
-    assert (status["received"], status["dropped"]) == (201, 201 - len(numbers))
+    status = cable.next("status").fields  # behind everything that waited
+    numbers = [message.data[0] for message in cable.waiting if message.kind == "received"]
+    assert numbers == sorted(set(numbers)), "in their order, each once"
+    assert 16 < len(numbers) < 110, "16 frames wait in the bridge, the others in the kernel"
+    assert len(numbers) == status["received"] - status["dropped"] and status["received"] > 110
     assert cable.reader.garbled == 0, "what was half on its way was not torn"
 
 
