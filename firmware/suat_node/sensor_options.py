@@ -68,7 +68,7 @@ OPTIONS: "dict[str, tuple[tuple[str, ...], dict[str, tuple[Any, Any]]]]" = {
         {
             "source": (("pin", "pcf8583"), "pin"),
             "pin": (_PIN, None),
-            "debounce_ms": ((1, 500), 5),
+            "debounce_ms": ((1, 300), 5),  # 300: the slowest a PIO turns at 200 MHz
             "i2c": ((0, 1), 0),
             "sda": (_PIN, None),
             "scl": (_PIN, None),

@@ -64,6 +64,10 @@ SENSORS: dict[str, list[Plain]] = {
         {"kind": "flow", "at": "water", "source": "pcf8583", "i2c": 0, "sda": 4, "scl": 5, "pulses_per_l": 0.1},
         {"kind": "battery", "at": "node"},
     ],
+    "pump": [
+        {"kind": "current", "at": "water", "adc": 28, "mode": "dc", "amps_per_v": 25.0, "power": 22},  # ACS758-050B
+        {"kind": "switch", "at": "water", "pin": 8},
+    ],
     "logger": [{"kind": "logger", "at": "node", "uart": 1, "tx": 43, "rx": 44, "power": 15}],
 }
 
@@ -123,9 +127,14 @@ class Demo:
             "region": self.config.station.region,
             "interval_s": interval_s or (6 * 3600 if loggers else 900),
             "otaa": {"dev_eui": dev_eui, "join_eui": JOIN_EUI, "app_key": app_key},
-            "sensors": SENSORS[kind],
+            "sensors": SENSORS[kind] + (SENSORS["pump"] if self._pumps(node) else []),
         }
         return NodeSpec(node["name"], config, environment, x_m=1000.0 * node["x_km"], y_m=1000.0 * node["y_km"])
+
+    def _pumps(self, node: Mapping[str, Any]) -> bool:
+        """Whether a water node stands by a pump and a tank's float, not by a spring."""
+        place = self.scenario.get("waters", {}).get(node.get("water_point"), {})
+        return bool(place.get("supply") == "solar_pump")
 
     def _pasture(self) -> Pasture:
         if not hasattr(self, "_truth"):

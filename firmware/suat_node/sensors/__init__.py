@@ -42,15 +42,15 @@ def driver(kind: str) -> "Any":
     return __import__("suat_node.sensors." + kind, None, None, (kind,))
 
 
-def read_all(sensors: "list[Options]", board: "Board", off: int = 0) -> "Readings":
-    """Read every sensor but loggers: {(group, field): value}, faults included. Bit i of `off`: not the i-th."""
+def read_all(sensors: "list[Options]", board: "Board") -> "Readings":
+    """Read every sensor but loggers: {(group, field): value}, faults included."""
     readings: "Readings" = {}
 
     def read(_: "Options", board: "Board") -> None:
         for sensor in together:
             _read(sensor, board, readings)
 
-    left = [sensors[i] for i in range(len(sensors)) if not off >> i & 1 and sensors[i]["kind"] != "logger"]
+    left = [sensor for sensor in sensors if sensor["kind"] != "logger"]
     while left:
         pin = left[0]["power"]
         together = [sensor for sensor in left if sensor["power"] == pin]

@@ -1,10 +1,13 @@
 """Each sensor with the faults it really has: the right code, and never more than its own reading."""
 
+import sys
 import time
 
 import bench
+import esp32
 import machine
 import onewire
+from suat_node import power
 from suat_node import sensors as all_sensors
 from suat_node.keep import meter
 from suat_node.keep.counters import Counters
@@ -239,6 +242,73 @@ def test_flow_by_external_counter():
     assert fault(flow.read, sensor, board) == 3
 
 
+class Pcnt:
+    """`esp32.PCNT` of one life: counts what the test says."""
+
+    INCREMENT = 1
+    edges = 0
+
+    def __init__(self, unit, pin, falling, filter):
+        assert falling == self.INCREMENT and 1 <= filter <= 1023
+
+    def start(self):
+        Pcnt.edges = 0
+
+    def value(self):
+        return Pcnt.edges
+
+
+def esp32_life(counters, sensor, board, contact, woken=False, edges=0, sampled=False):
+    """One life of the program: (the level that ends its sleep, fields or fault code of its sample)."""
+    for name in list(sys.modules):
+        if name.startswith("suat_node.sensors.pulses"):
+            del sys.modules[name]
+    machine.wake_pins = lambda: (16,) if woken else ()
+    machine.levels = {16: contact}
+    power.pulse_level = None
+    meter.bind(counters)
+    flow.start(sensor, board)
+    Pcnt.edges = edges
+    found = None
+    if sampled:
+        try:
+            found = flow.read(sensor, board)
+        except all_sensors.Fault as error:
+            found = error.code
+    assert all_sensors.wake_pins([]) == []
+    return power.pulse_level, found
+
+
+def test_pulses_on_an_esp32_are_counted_awake_and_by_the_wakes():
+    board = bench.hardware("lilygo_t3s3")
+    esp32.PCNT = Pcnt
+    counters = Counters(bench.FOLDER)
+    sensor = made({"kind": "flow", "pin": 16, "pulses_per_l": 1.0})
+    try:
+        assert esp32_life(counters, sensor, board, 1) == (0, None)  # asleep with an open contact
+        assert esp32_life(counters, sensor, board, 0, woken=True) == (1, None)  # it closed: a pulse
+        assert counters.pulses == 1
+        assert esp32_life(counters, sensor, board, 1, woken=True) == (0, None)  # it opened: none
+        assert esp32_life(counters, sensor, board, 1, woken=True) == (0, None)  # a pulse shorter than the start
+        assert counters.pulses == 2
+        assert esp32_life(counters, sensor, board, 1, edges=3, sampled=True) == (0, {"volume": 5})  # seen while awake
+        assert power.pulse_pin == 16 and counters.pulses == 5
+        # a contact that chatters costs so many wakes, then the node sleeps through to its sample, which says so
+        wakes = 0
+        while esp32_life(counters, sensor, board, wakes & 1, woken=True)[0] is not None:
+            wakes += 1
+        assert wakes == 79  # and one after the sample: 80
+        assert esp32_life(counters, sensor, board, 1, sampled=True) == (0, 7)
+        assert esp32_life(counters, sensor, board, 1, sampled=True)[1] == {"volume": counters.pulses}
+        counters.battery_state = power.FLOOR
+        assert esp32_life(counters, sensor, board, 1) == (None, None), "no pulse wakes a node without charge"
+    finally:
+        del esp32.PCNT
+        del machine.wake_pins
+        power.pulse_level = meter.before_sleep = None
+        power.pulse_pin = -1
+
+
 def line(text):
     body = text.encode()
     low, high = crc16(body)
@@ -463,16 +533,6 @@ def test_vext_is_on_while_a_sensor_is_read_and_has_warmed_up():
     assert ("probe1", "count") in all_sensors.read_all(conf.sensors, board)
     assert set(seen) == {0} and machine.levels[36] == 1, "Vext is on when its pin is low"
     assert time.now_us - begin >= 300000
-
-
-def test_sensors_that_are_switched_off_by_a_setting_are_left_alone():
-    board = bench.hardware()
-    machine.analog = {27: [30000], 28: [25000], 26: [25000]}
-    probes = [{"kind": "capacitive", "at": "probe%d" % i, "adc": 26 + i, "power": 20 + i} for i in (1, 2)]
-    conf = bench.settings(sensors=probes + [{"kind": "battery"}])
-    machine.writes.clear()
-    out = all_sensors.read_all(conf.sensors, board, 0b101)
-    assert set(out) == {("probe2", "count")} and machine.writes == [(22, 1), (22, 0)]
 
 
 def test_wake_pins_ask_for_the_other_level():
