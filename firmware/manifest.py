@@ -1,8 +1,9 @@
-"""What is frozen into a board's firmware: the link and the node, without tests.
+"""What is frozen into a board's firmware: the link, the node and the loader, without tests.
 
     make -C ports/rp2 BOARD=RPI_PICO FROZEN_MANIFEST=.../firmware/manifest.py
 
-Boards without a build of their own get the same files as .mpy, and suat_node/main.py as /main.py.
+Updates in the slots on flash go before what is frozen (docs/updates.md). Boards without a build of their own get the
+same files as .mpy (`python -m suat_bench.bundle`), and suat_boot/main.py as /main.py.
 """
 
 import runpy
@@ -14,3 +15,4 @@ _LINK = tuple(sorted(path.name for path in Path("suat_wire").glob("*.py") if pat
 include("$(PORT_DIR)/boards/manifest.py")  # noqa: F821 - names of MicroPython's manifest language
 package("suat_wire", _LINK, base_path=".", opt=1)  # noqa: F821
 package("suat_node", base_path=".", opt=1)  # noqa: F821
+module("main.py", base_path="suat_boot", opt=1)  # noqa: F821
