@@ -85,7 +85,7 @@ def choose(counters: "Counters", backlog: "Backlog", heard_ms: int, limit: int, 
     samples: "list[Sample]" = []
     for record in records:
         entry = entries.get(record)
-        if entry is None:  # damaged or dropped
+        if entry is None or not _known(entry.body):  # damaged, dropped, or from a version with more fields
             backlog.give_up(record)
             if record in waiting:
                 waiting.remove(record)
@@ -101,6 +101,13 @@ def choose(counters: "Counters", backlog: "Backlog", heard_ms: int, limit: int, 
         if count == len(frame):
             return frame
     return []
+
+
+def _known(body: bytes) -> bool:
+    try:
+        return fit([(0, 0, body)], 255) == 1
+    except PayloadError:
+        return False
 
 
 def sent(counters: "Counters", samples: "list[Sample]") -> None:

@@ -7,7 +7,7 @@ import bench
 import flash
 import machine
 import network
-from suat_node.keep import backlog
+from suat_node.keep import backlog, delivery
 from suat_node.keep import counters as counters_file
 from suat_node.keep.backlog import Backlog, Entry
 from suat_node.keep.counters import FCNT_CHUNK, RECORD_CHUNK, Counters, CountersLost
@@ -168,7 +168,7 @@ def test_session_and_lists_survive_packing():
 
 def test_the_largest_state_fits_into_rtc_memory():
     from suat_node import power
-    from suat_node.keep import delivery, times
+    from suat_node.keep import times
 
     session = Session(bench.settings())
     while len(session.channels) < 16:
@@ -193,7 +193,6 @@ def test_a_window_of_acknowledgements_never_names_more_than_fits():
     # every second record lost, for ever: what is named beyond the oldest stays within the bitmap's reach
     from array import array
 
-    from suat_node.keep import delivery
     from suat_wire import control
 
     class Ring:
@@ -439,6 +438,21 @@ def test_samples_that_can_be_read_no_more_block_nothing():
         bench.life(node, 100)
     assert len(node.backlog.held) < 8 and node.counters.lost >= 64 and node.counters.flash_errors > 0
     assert sorted(net.committed) == list(range(64, node.counters.record))
+
+
+def test_samples_of_a_version_with_more_fields_block_nothing():
+    # an update kept some and was rolled back
+    flash.remove_tree(bench.FOLDER)
+    net = network.Network()
+    node = bench.start(bench.settings(), bench.hardware("pico_waveshare", net))
+    bench.life(node, 2)
+    for body in (b"", b"\x01\xff\x7f" + bytes(20), b"\x00\x01", b"\x20\x01"):
+        record = node.counters.next_record(node.session)
+        node.backlog.append(Entry(record, 0, 1, 0, body))
+        delivery.waits(node.counters, record)
+    bench.life(node, 20)
+    assert node.counters.lost == 4 and len(node.backlog.held) < 8
+    assert [record for record in range(node.counters.record) if record not in net.committed] == [3, 4, 5, 6]
 
 
 def test_flash_that_takes_nothing_stops_neither_program_nor_radio_at_once():
