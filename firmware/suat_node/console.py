@@ -47,7 +47,7 @@ address  %s
 radio    %s DR%d %sADR, %sjoined
 link     %s
 counts   up %d down %d DevNonce %d starts %d radio errors %d
-samples  %d on flash, acknowledged below %d, lost %d
+samples  %d on flash, acknowledged below %d, lost %d, flash errors %d
 battery  %d mV at the last sample
 clock    %s"""
 _FAULTS = (  # by the codes of suat_node.sensors
@@ -254,6 +254,7 @@ class Console:
                 len(node.backlog.held),
                 counters.oldest,
                 counters.lost,
+                counters.flash_errors,
                 counters.battery_mv,
                 _date(power.clock() + counters.utc_offset) if counters.utc_offset else "not known",
             )
