@@ -94,7 +94,9 @@ def source(kind: str, table: type[Table]) -> Callable[[Factory], Factory]:
 def kinds() -> list[str]:
     """The kinds of sources there are: the files of this folder."""
     package = importlib.import_module("suat.ingest")
-    return sorted(found.name for found in pkgutil.iter_modules(package.__path__) if found.name != "base")
+    return sorted(
+        found.name for found in pkgutil.iter_modules(package.__path__) if found.name != "base" and not found.ispkg
+    )
 
 
 def tables() -> Any:
