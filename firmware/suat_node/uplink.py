@@ -114,9 +114,7 @@ def send(node: "Node") -> bool:
     return True
 
 
-def _fill(
-    node: "Node", now_ms: int, fopts: bytes, ask: "int | None"
-) -> "tuple[list[Sample], bytes, int] | None":
+def _fill(node: "Node", now_ms: int, fopts: bytes, ask: "int | None") -> "tuple[list[Sample], bytes, int] | None":
     """(samples, payload, FPort) of the next frame; None when there is nothing, or nothing that fits.
 
     Ages count to the end of the frame, whose length is guessed at first.
