@@ -195,7 +195,7 @@ def _duplicates(config: Config) -> list[str]:
             if entry.id in seen:
                 faults.append(f'{table}: the id "{entry.id}" is given twice; each needs its own')
             seen.add(entry.id)
-    binds = [table.bind for table in config.ingest]
+    binds = [table.bind for table in config.ingest if isinstance(table, Bound)]
     faults += [f'ingest: two of them bind "{bind}"' for bind in sorted(set(binds)) if binds.count(bind) > 1]
     return faults
 
@@ -251,8 +251,16 @@ def load(path: Path) -> Config:
 
 def _relative_to(folder: Path, content: dict[str, Any]) -> dict[str, Any]:
     """Paths in the file are meant from where the file lies."""
-    for table, key in (("station", "data_dir"), ("influx", "token_file"), ("influx", "password_file")):
-        entry = content.get(table)
+    named: list[tuple[Any, str]] = [
+        (content.get("station"), "data_dir"),
+        (content.get("influx"), "token_file"),
+        (content.get("influx"), "password_file"),
+    ]
+    sources = content.get("ingest")
+    for source in sources if isinstance(sources, list) else []:
+        if isinstance(source, dict):
+            named += [(source, key) for key in source if key.endswith("_file")]
+    for entry, key in named:
         if isinstance(entry, dict) and isinstance(entry.get(key), str):
             entry[key] = str(folder / entry[key])
     return content

@@ -6,10 +6,11 @@ import os
 import socket
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from suat import running
 from suat.config import Config
-from suat.tables import host_port
+from suat.tables import Bound, host_port
 
 
 def faults(config: Config) -> list[str]:
@@ -19,23 +20,26 @@ def faults(config: Config) -> list[str]:
 
 def secrets(config: Config) -> list[str]:
     """Token and password files that can't be read, are empty, or open to others."""
-    if config.influx is None:
-        return []
+    tables: list[tuple[str, Any]] = [(f'ingest "{entry.kind}"', entry) for entry in config.ingest]
+    tables.append(("influx", config.influx))
     lines = []
-    for key in ("token_file", "password_file"):
-        path: Path | None = getattr(config.influx, key)
-        if path is None:
-            continue
-        try:
-            content = path.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not text"
-            lines.append(f"influx.{key}: {path}: {reason}; write the secret into it, readable by the station alone")
-            continue
-        if not content.strip():
-            lines.append(f"influx.{key}: {path} is empty; write the secret into it")
-        elif path.stat().st_mode & 0o077:
-            lines.append(f"influx.{key}: {path} can be read by others; run: chmod 600 {path}")
+    for where, table in tables:
+        for key in ("token_file", "password_file", "key_file"):
+            path: Path | None = getattr(table, key, None)
+            if path is None:
+                continue
+            try:
+                content = path.read_text()
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "not text"
+                lines.append(
+                    f"{where}.{key}: {path}: {reason}; write the secret into it, readable by the station alone"
+                )
+                continue
+            if not content.strip():
+                lines.append(f"{where}.{key}: {path} is empty; write the secret into it")
+            elif path.stat().st_mode & 0o077:
+                lines.append(f"{where}.{key}: {path} can be read by others; run: chmod 600 {path}")
     return lines
 
 
@@ -60,7 +64,8 @@ def ports(config: Config) -> list[str]:
     """Addresses that can't be had; the station's own, while it runs, are no fault."""
     station = running.seen(config)
     own = station.binds if station else frozenset()
-    wanted = [(f'ingest "{entry.kind}".bind', entry.bind, socket.SOCK_DGRAM) for entry in config.ingest]
+    listening: list[Any] = [entry for entry in config.ingest if isinstance(entry, Bound)]
+    wanted = [(f'ingest "{entry.kind}".bind', entry.bind, socket.SOCK_DGRAM) for entry in listening]
     wanted.append(("board.bind", config.board.bind, socket.SOCK_STREAM))
     return [line for where, bind, kind in wanted if bind not in own and (line := port_fault(where, bind, kind))]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 from typing import Any
@@ -67,6 +67,10 @@ class Uplink:
     received_us: int  # UTC [us] at the end of the frame, as well as it is known
 
 
+def _nobody_waits(_kept: bool) -> None:
+    """For a sender that is told nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Relayed:
     """A payload of one of our nodes, opened by another network server (ChirpStack)."""
@@ -79,6 +83,7 @@ class Relayed:
     fcnt: int
     rssi: float | None = None  # [dBm]
     snr: float | None = None  # [dB]
+    settled: Callable[[bool], None] = _nobody_waits  # once: True when it is on disk or refused, False when it isn't
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,7 @@ class Measured:
     fcnt: int = 0
     rssi: float | None = None
     snr: float | None = None
+    settled: Callable[[bool], None] = _nobody_waits  # as above
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from suat.config import Config
 from suat.errors import SuatError
+from suat.tables import Bound
 
 NAME = "station.lock"
 
@@ -70,7 +71,7 @@ def seen(config: Config) -> Running | None:
 
 def binds(config: Config) -> set[str]:
     """Every address that a station with this configuration holds."""
-    return {entry.bind for entry in config.ingest} | {config.board.bind}
+    return {entry.bind for entry in config.ingest if isinstance(entry, Bound)} | {config.board.bind}
 
 
 def _read(path: Path) -> Running | None:

@@ -98,7 +98,7 @@ async def _run(config: Config, on_ready: Callable[[], None]) -> None:
                 await source.start()
             except OSError as error:
                 raise SuatError(
-                    f'ingest "{table.kind}": {table.bind}: {error.strerror}; run: suat check, or choose another address'
+                    f'ingest "{table.kind}": {table.place}: {error.strerror}; run: suat check, or choose another'
                 ) from error
             cleanup.push_async_callback(source.stop)
         board = await _start_board(station, scheduler, cleanup)

@@ -39,6 +39,11 @@ def host_port(address: str) -> tuple[str, int]:
 class Bound(Table):
     bind: str
 
+    @property
+    def place(self) -> str:
+        """Where it is found, for people."""
+        return self.bind
+
     @field_validator("bind")
     @classmethod
     def _is_address(cls, bind: str) -> str:

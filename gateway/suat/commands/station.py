@@ -24,7 +24,7 @@ def run(
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    bound = ", ".join(f"{table.kind} on {table.bind}" for table in settings.ingest) or "no ingest"
+    bound = ", ".join(f"{table.kind} on {table.place}" for table in settings.ingest) or "no ingest"
 
     def ready() -> None:
         print(f"{settings.station.name}: {bound}; board page on http://{settings.board.bind}/", flush=True)

@@ -17,13 +17,14 @@ from suat.store.reader import Reader
 
 
 class Answer:
-    """What a relayed node waits for once its samples are committed: the way back through its source."""
+    """What waits for the commit: the node for its acknowledgement, the source for the word that it may forget."""
 
-    __slots__ = ("device", "source")
+    __slots__ = ("device", "settled", "source")
 
-    def __init__(self, device: Device, source: str) -> None:
+    def __init__(self, device: Device, source: str, settled: Callable[[bool], None]) -> None:
         self.device = device
         self.source = source
+        self.settled = settled
 
 
 class Direct:
@@ -42,16 +43,16 @@ class Direct:
         """A payload of one of our nodes that another network server received and opened."""
         device = self._devices.by_eui.get(frame.dev_eui)
         if device is None:
-            self.counters["unknown_device"] += 1
+            self._refuse(frame, "unknown_device")
             return
         try:
             ack_from, samples = split(frame.payload, frame.fport, device.newest_record)
         except PayloadError:
-            self.counters["malformed"] += 1
+            self._refuse(frame, "malformed")
             return
         device.newest_record = max(device.newest_record, samples[0][0])
         rows = tuple([Row(record, sample_us(frame.received_us, age, record), body) for record, age, body in samples])
-        answer = Answer(device, frame.source)
+        answer = Answer(device, frame.source, frame.settled)
         self._accept(Admitted(
             device.registration, None, frame.received_us, frame.fcnt, frame.rssi, frame.snr, rows, ack_from, answer
         ))  # fmt: skip
@@ -60,12 +61,12 @@ class Direct:
         """Readings of a device that numbers nothing."""
         device = self._devices.by_eui.get(sample.dev_eui)
         if device is None:
-            self.counters["unknown_device"] += 1
+            self._refuse(sample, "unknown_device")
             return
         try:
             body = pack(sample.readings)
         except PayloadError:
-            self.counters["malformed"] += 1
+            self._refuse(sample, "malformed")
             return
         registration = device.registration
         newest = self._newest.get(registration)
@@ -74,15 +75,20 @@ class Direct:
             newest = -1 if last is None else last.time_us // 1000
         taken_ms = sample.taken_us // 1000
         if taken_ms <= newest and self._reader.has_sample(registration, taken_ms * 1000, taken_ms * 1000 + 999):
-            self.counters["duplicate"] += 1
+            self._refuse(sample, "duplicate")
             return
         self._newest[registration] = max(newest, taken_ms)
         device.newest_record += 1
         record = device.newest_record
         row = Row(record, taken_ms * 1000 + record % 1000, body)
+        answer = Answer(device, sample.source, sample.settled)
         self._accept(
-            Admitted(registration, None, sample.received_us, sample.fcnt, sample.rssi, sample.snr, (row,), None)
+            Admitted(registration, None, sample.received_us, sample.fcnt, sample.rssi, sample.snr, (row,), None, answer)
         )
+
+    def _refuse(self, what: Relayed | Measured, outcome: str) -> None:
+        self.counters[outcome] += 1
+        what.settled(True)
 
     def _accept(self, admitted: Admitted) -> None:
         self.counters["accepted"] += 1

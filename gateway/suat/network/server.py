@@ -83,6 +83,7 @@ class NetworkServer:
             if isinstance(admitted.reply, Answer):
                 if acknowledgement is not None:
                     self._answer(admitted.reply, acknowledgement)
+                admitted.reply.settled(True)
             elif admitted.reply is not None:
                 self.downlinks.dispatch(admitted.reply, acknowledgement)
 
@@ -94,6 +95,8 @@ class NetworkServer:
     def failed(self, batch: Batch) -> None:
         """The batch is not on disk and will not be: nothing is answered, and the sessions are written anew."""
         for admitted in batch.admitted:
+            if isinstance(admitted.reply, Answer):
+                admitted.reply.settled(False)
             device = self.devices.by_registration.get(admitted.registration)
             if device is not None and device.session is not None:
                 device.session.unsaved = True
