@@ -49,13 +49,16 @@ class Supply:
         self.flash = flash
         self.off = False
 
-    def _live(self):
-        if self.off or self.flash.supply is not self:
+    def _dead(self):
+        """True: the collector closes a file of the life before, in vain. PowerCut: this life has just ended."""
+        if self.flash.supply is not self:
+            return True
+        if self.off:
             raise PowerCut()
+        return False
 
     def _size(self, whole):
         """How much of this operation still happens."""
-        self._live()
         flash = self.flash
         flash.operations += 1
         if flash.operations - 1 != flash.cut_at:
@@ -64,21 +67,29 @@ class Supply:
         return whole // 2 if flash.torn else 0
 
     def readblocks(self, block, buffer, offset=0):
-        self._live()
+        if self._dead():
+            return
         start = block * Flash.SIZE + offset
         buffer[:] = self.flash.data[start : start + len(buffer)]
 
     def writeblocks(self, block, buffer, offset=0):
+        if self._dead():
+            return
         size = self._size(len(buffer))
         self.flash.programmed += size
         start = block * Flash.SIZE + offset
         data = self.flash.data
-        for i in range(size):
-            data[start + i] &= buffer[i]  # programming only clears bits
+        if data[start : start + size] == b"\xff" * size:
+            data[start : start + size] = buffer[:size]
+        else:
+            for i in range(size):
+                data[start + i] &= buffer[i]  # programming only clears bits
         if self.off:
             raise PowerCut()
 
     def ioctl(self, request, argument):
+        if self._dead():
+            return 0
         if request == 4:
             return self.flash.blocks
         if request == 5:
