@@ -277,7 +277,7 @@ def main(seed, cuts, board_name, broken=None):
     net.perfect = True
     board = power_on(board_name, net)
     chip.mount()
-    last = max(taken)
+    last = max(taken) if taken else -1
     live(conf, board, 300, lambda: not [record for record in taken if record <= last])
     lost = [record for record in taken if record <= last]
     if lost:
