@@ -6,7 +6,6 @@ import machine
 
 from suat_node import VERSION, crash
 from suat_node.keep import times
-from suat_node.keep.counters import EVENTS_TOLD
 
 TYPE_CHECKING = False
 if __debug__ and TYPE_CHECKING:
@@ -43,13 +42,7 @@ def readings(node: "Node", now: int) -> "list[Readings]":
         second["downlink_snr"] = session.snr
     if counters.drift:
         second["drift"] = times.drift(counters) / 10
-    out: "list[Readings]" = [{("health", name): part[name] for name in part} for part in (first, second)]
-    if node.config.kind != "water":  # there events.py tells them
-        bits = counters.events & 0xFF
-        if bits or counters.events & EVENTS_TOLD:
-            out[1][("node", "events")] = bits
-        counters.events = EVENTS_TOLD if bits else 0
-    return out
+    return [{("health", name): part[name] for name in part} for part in (first, second)]
 
 
 def _short(value: int) -> int:

@@ -46,6 +46,8 @@ def sense(node: "Node", now: int) -> None:
         from suat_node import events
 
         node.urgent = events.judge(node, readings, now) or node.urgent
+    elif counters.events:  # the network was told of one, and none is left
+        readings[("node", "events")] = counters.events = 0
     if not counters.health_at or now - counters.health_at >= node.setting("health_h") * 3600:
         from suat_node import health
 
