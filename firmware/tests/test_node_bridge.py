@@ -391,7 +391,7 @@ def test_a_radio_that_hangs_is_told_and_set_up_again(cable: Cable) -> None:
     assert cable.next("received").data == b"\x05"
 
 
-def test_control_c_leads_to_the_prompt(cable: Cable) -> None:
+def test_control_c_gets_through(cable: Cable) -> None:
     """A technician's mpremote gets through; the protocol itself never sends that byte."""
     cable.say("hello")
     cable.next("caps")

@@ -132,7 +132,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_on_micropython(name: str, bundles: Path) -> None:
     path = ":".join(str(HERE / part) for part in ("node_fakes", "..")) + ":.frozen"
     done = subprocess.run(
-        [MICROPYTHON, "-X", "heapsize=32M", str(HERE / "node_fakes" / "runner.py"), "updates", name],
+        [MICROPYTHON, "-X", "heapsize=64M", str(HERE / "node_fakes" / "runner.py"), "updates", name],
         env={
             "MICROPYPATH": path,
             "SUAT_BUNDLES": str(bundles),

@@ -4,6 +4,7 @@ SUAT_BUNDLES is a folder of the host with bundles: `old` and `new` (whole firmwa
 small firmware, `tiny.py` as its main program, `tiny_old`, `tiny_new` and variants of that.
 """
 
+import gc
 import json
 import os
 import sys
@@ -56,6 +57,7 @@ class Bench:
     """One board: its flash, and what it used and what became of it."""
 
     def __init__(self, blocks=BLOCKS):
+        gc.collect()
         self.flash = flash.Flash(blocks)
         self.flash.mount("/")
         machine.cause = machine.PWRON_RESET
