@@ -11,7 +11,7 @@ case $role in
 demo) extra=demo; packages="gcc:gcc g++:g++ python3:python3" ;;
 test) extra=dev
       packages="gcc:gcc g++:g++ python3:python3 influxd:influxdb nginx:nginx-light chromium:chromium tshark:tshark
-                node:nodejs npm:npm" ;;
+                node:nodejs npm:npm mosquitto:mosquitto" ;;
 *) echo "tools/setup.sh: unknown role '$role'; give demo or test" >&2; exit 2 ;;
 esac
 
