@@ -1,6 +1,7 @@
 """/main.py of the board: chooses the firmware that runs. Put there when the board is set up and never changed after.
 
-Firmware lies in the folder /a or /b, or in neither: beside this file or frozen ("-"). The file /slot says which:
+Firmware lies in the folder /a or /b, or in neither: beside this file or frozen ("-"). The file /slot says which; as
+long as there is none, it is what the board was set up with:
 
     ACTIVE TRIAL STARTS SINCE ROLLED_BACK CRC-32          such as "a b 2 820454400 0 3026418949"
 
@@ -40,8 +41,11 @@ class Slots:
             if int(crc) == crc32(body.encode()):
                 self.active, self.trial, starts, since, rolled_back = body.split(" ")
                 self.starts, self.since, self.rolled_back = int(starts), int(since), int(rolled_back)
+                return
         except (OSError, ValueError):
             pass
+        if _is_there("a") and "suat_node" not in os.listdir("/"):  # as a board is set up
+            self.active = "a"
 
     def save(self) -> None:
         """Replace the file; OSError: it is as it was."""
