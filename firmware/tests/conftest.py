@@ -8,9 +8,10 @@ import json
 import os
 import random
 import shutil
+import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,33 @@ def micropython() -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def tshark() -> str:
-    return _tool("tshark", "apt-get install tshark")
+def tshark() -> Callable[..., list[list[str]]]:
+    """dissect(folder, frames, keys, fields) -> rows of field values, one a frame, all frames in one tshark process.
+
+    Keys: (DevAddr in wire order, NwkSKey, AppSKey, AppEUI in wire order).
+    """
+    program = _tool("tshark", "apt-get install tshark")
+
+    def dissect(
+        folder: Path, frames: list[bytes], keys: Sequence[tuple[str, ...]], fields: list[str]
+    ) -> list[list[str]]:
+        capture = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 270)  # LINKTYPE_LORATAP
+        for second, phy in enumerate(frames):
+            tap = struct.pack(">BBHIBBBBBBB", 0, 0, 15, 865062500, 1, 7, 100, 100, 100, 20, 0x34) + phy
+            capture += struct.pack("<IIII", second, 0, len(tap), len(tap)) + tap
+        path = folder / "frames.pcap"
+        path.write_bytes(capture)
+        command = [program, "-r", str(path), "-T", "fields", "-E", "separator=;", "-E", "occurrence=a"]
+        for field in fields:
+            command += ["-e", f"lorawan.{field}"]
+        for key in keys:
+            command += ["-o", "uat:encryption_keys_lorawan:" + ",".join(f'"{part}"' for part in key)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        rows = [line.split(";") for line in done.stdout.splitlines()]
+        assert len(rows) == len(frames), done.stderr[-2000:]
+        return rows
+
+    return dissect
 
 
 @pytest.fixture(scope="session")

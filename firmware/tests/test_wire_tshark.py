@@ -5,9 +5,7 @@ key of a join request by the AppEUI in wire order; so only such frames and keys 
 """
 
 import random
-import struct
-import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +13,8 @@ import pytest
 from suat_wire import commands, lorawan
 from suat_wire.aes import Aes
 
+Dissect = Callable[..., list[list[str]]]
 GOOD = "1"  # lorawan.mic.status
-
-
-def dissect(
-    tshark: str, folder: Path, frames: list[bytes], keys: Sequence[tuple[str, ...]], fields: list[str]
-) -> list[list[str]]:
-    """Rows of field values, one a frame. Keys: (DevAddr in wire order, NwkSKey, AppSKey, AppEUI in wire order)."""
-    capture = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 270)  # LINKTYPE_LORATAP
-    for second, phy in enumerate(frames):
-        tap = struct.pack(">BBHIBBBBBBB", 0, 0, 15, 865062500, 1, 7, 100, 100, 100, 20, 0x34) + phy
-        capture += struct.pack("<IIII", second, 0, len(tap), len(tap)) + tap
-    path = folder / "frames.pcap"
-    path.write_bytes(capture)
-    command = [tshark, "-r", str(path), "-T", "fields", "-E", "separator=;", "-E", "occurrence=a"]
-    for field in fields:
-        command += ["-e", f"lorawan.{field}"]
-    for key in keys:
-        command += ["-o", "uat:encryption_keys_lorawan:" + ",".join(f'"{part}"' for part in key)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    rows = [line.split(";") for line in done.stdout.splitlines()]
-    assert len(rows) == len(frames), done.stderr[-2000:]
-    return rows
 
 
 def wire_order(text: str) -> str:
@@ -65,14 +43,14 @@ def expected(frame: dict[str, Any]) -> list[str]:
     ]
 
 
-def test_golden_data_frames(tshark: str, tmp_path: Path, vectors: dict[str, Any]) -> None:
+def test_golden_data_frames(tshark: Dissect, tmp_path: Path, vectors: dict[str, Any]) -> None:
     frames = [frame for frame in vectors["data"] if frame["fcnt"] < 1 << 16 and frame["fport"] is not None]
     assert len(frames) >= 8
-    rows = dissect(tshark, tmp_path, [bytes.fromhex(f["phy"]) for f in frames], keys_of(frames), DATA)
+    rows = tshark(tmp_path, [bytes.fromhex(f["phy"]) for f in frames], keys_of(frames), DATA)
     assert rows == [expected(frame) for frame in frames]
 
 
-def test_random_data_frames(tshark: str, tmp_path: Path) -> None:
+def test_random_data_frames(tshark: Dissect, tmp_path: Path) -> None:
     rng = random.Random(4)
     frames = []
     for number in range(60):
@@ -89,15 +67,15 @@ def test_random_data_frames(tshark: str, tmp_path: Path) -> None:
         plain = bytes.fromhex(frame["payload"])
         phy = lorawan.seal(nwk, app, frame["mtype"], int(frame["dev_addr"], 16), frame["fcnt"], frame["fport"], plain)
         frames.append({**frame, "phy": phy.hex()})
-    rows = dissect(tshark, tmp_path, [bytes.fromhex(f["phy"]) for f in frames], keys_of(frames), DATA)
+    rows = tshark(tmp_path, [bytes.fromhex(f["phy"]) for f in frames], keys_of(frames), DATA)
     assert rows == [expected(frame) for frame in frames]
 
 
-def test_joins(tshark: str, tmp_path: Path, vectors: dict[str, Any]) -> None:
+def test_joins(tshark: Dissect, tmp_path: Path, vectors: dict[str, Any]) -> None:
     joins = vectors["join"]
     fields = ["mhdr.mtype", "join_request.appeui", "join_request.deveui", "join_request.devnonce", "mic.status"]
     keys = [("0" * 8, join["app_key"], join["app_key"], wire_order(join["join_eui"])) for join in joins]
-    rows = dissect(tshark, tmp_path, [bytes.fromhex(join["request"]) for join in joins], keys, fields)
+    rows = tshark(tmp_path, [bytes.fromhex(join["request"]) for join in joins], keys, fields)
     for row, join in zip(rows, joins, strict=True):
         euis = [bytes.fromhex(join[eui]).hex(":") for eui in ("join_eui", "dev_eui")]
         assert row == ["0", *euis, join["dev_nonce"].to_bytes(2, "little").hex(), GOOD]
@@ -163,7 +141,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize(("direction", "asked"), [(lorawan.UP, UPLINKS), (lorawan.DOWN, DOWNLINKS)], ids=["up", "down"])
-def test_mac_commands(tshark: str, tmp_path: Path, direction: int, asked: list[tuple[int, dict[str, int]]]) -> None:
+def test_mac_commands(tshark: Dissect, tmp_path: Path, direction: int, asked: list[tuple[int, dict[str, int]]]) -> None:
     """Each command alone in the FOpts of a frame: tshark names the same values."""
     key = Aes(bytes(16))
     mtype = (lorawan.UNCONFIRMED_UP, lorawan.UNCONFIRMED_DOWN)[direction]
@@ -172,7 +150,7 @@ def test_mac_commands(tshark: str, tmp_path: Path, direction: int, asked: list[t
         for cid, values in asked
     ]
     fields = [field for cid, _ in asked for field in NAMES[direction, cid]]
-    rows = dissect(tshark, tmp_path, frames, [("01000000", "0" * 32, "0" * 32, "0" * 16)], fields)
+    rows = tshark(tmp_path, frames, [("01000000", "0" * 32, "0" * 32, "0" * 16)], fields)
     for row, (cid, values) in zip(rows, asked, strict=True):
         shown = {ours: row[fields.index(theirs)] for theirs, ours in NAMES[direction, cid].items()}
         for name, text in shown.items():

@@ -42,6 +42,14 @@ const JOBS = {
     const fields = { MType: 0, AppEUI: hex(job.join_eui), DevEUI: hex(job.dev_eui), DevNonce: hex(job.dev_nonce) };
     return lora.fromFields(fields, undefined, undefined, hex(job.app_key)).getPHYPayload().toString("hex");
   },
+  read_join_request(job) {
+    const packet = lora.fromWire(hex(job.phy));
+    return {
+      mic: lora.verifyMIC(packet, undefined, hex(job.app_key)),
+      dev_eui: packet.DevEUI.toString("hex"),
+      dev_nonce: packet.DevNonce.toString("hex"),
+    };
+  },
   build_join_accept(job) {
     const fields = {
       MType: 1,

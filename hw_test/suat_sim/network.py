@@ -18,7 +18,7 @@ from suat_wire.region import REGIONS
 
 from suat_sim.fleet import Address, Fleet
 
-SAME_SAMPLE_S = 4  # by how much the times of two copies of a sample may differ
+SAME_SAMPLE_S = 12  # by how much the times of two copies of a sample may differ: NbTrans repeats old ages
 JOIN_EUI = "70b3d57ed0000001"
 
 
@@ -137,7 +137,7 @@ class Network:
         if len(phy) > self.region.max_payload[dr] + 13:
             raise RuleError(f"{device.name}: {len(phy)} bytes at DR{dr}")
         data = lorawan.open_payload(*session.keys, frame, fcnt)
-        asked = self._samples(device, data, frame.fport, now_us / 1e6) if frame.fport else None
+        asked = self._samples(device, data, frame.fport, now_us / 1e6, again) if frame.fport else None
         sent_up = commands.parse(data if frame.fport == 0 else frame.fopts, lorawan.UP)
         if not again:
             device.answers += [(cid, args) for cid, args in sent_up if cid != commands.DEVICE_TIME]
@@ -163,9 +163,11 @@ class Network:
         session.down += 1
         self._answer(down, rxpk, address, self.region.rx1_delay_s)
 
-    def _samples(self, device: Device, data: bytes, fport: int, now: float) -> int | None:
-        """Keep the samples of a frame; the record it asks from."""
+    def _samples(self, device: Device, data: bytes, fport: int, now: float, again: bool) -> int | None:
+        """Keep the samples of a frame unless it came before; the record it asks from."""
         asked, samples = payload.split(data, fport, device.newest)
+        if again:
+            return asked
         for record, age, body in samples:
             device.copies += 1
             taken, kept = device.held.setdefault(record, (now - age, body))
