@@ -301,3 +301,17 @@ def test_rejoin_keeps_the_session_until_another_is_there():
         bench.life(node, 1)
     assert net.join_nonce == 2 and node.session.joined and max(net.fcnts) < 20, net.fcnts
     assert len(net.committed) == node.counters.record, "no sample is lost over it"
+
+
+def test_a_power_cut_between_the_settings_file_and_the_counters():
+    net, board, conf = fresh()
+    node = bench.start(conf, board)
+    bench.life(node, 3)
+    before = (node.session.dr, node.session.adr)
+    assert node.settings.begin({"adr": 0, "data_rate": 1}, before[1], before[0], time.time())
+    node = bench.start(conf, board)  # the counters still say what was before
+    assert (node.session.dr, node.session.adr) == (1, False)
+    deaf(net)
+    while node.settings.trial:
+        bench.life(node, 1)
+    assert (node.session.dr, node.session.adr) == before
