@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -99,7 +100,7 @@ class BrokerSession:
         assert self._loop is not None
         self._client = client = _client(self._table)
         client.on_connect = self._connected
-        client.on_connect_fail = lambda *_: self._call(self._state, "is out of reach")
+        client.on_connect_fail = self._unreached
         client.on_disconnect = self._disconnected
         client.on_subscribe = self._subscribed
         client.on_message = self._received
@@ -157,6 +158,11 @@ class BrokerSession:
             self._call(self._state, f'refuses the station: "{reason}"; check client_id, username and password_file')
             return
         client.subscribe(self._topic, qos=1)
+
+    def _unreached(self, _client: Client, _data: Any) -> None:
+        error = sys.exception()  # paho calls this while it handles the error
+        reason = getattr(error, "verify_message", "") or getattr(error, "strerror", "") or error
+        self._call(self._state, f"can't be reached: {reason}")
 
     def _subscribed(self, _client: Client, _data: Any, _number: int, reasons: list[Any], _properties: Any) -> None:
         if any(reason.is_failure for reason in reasons):
