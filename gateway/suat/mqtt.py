@@ -34,7 +34,6 @@ KEPT_S = 30 * 86_400  # the broker keeps the session this long after the station
 KEEPALIVE_S = 30
 CONNECT_S = 3.0  # then the address counts as out of reach
 BACK_OFF_S = (1, 60)
-WATCH_S = 10.0  # between two looks whether paho's thread lives
 STOP_S = 2.0  # for the farewell to the broker
 MAX_QUEUED = 256  # messages of ours that the broker has not confirmed
 
@@ -87,17 +86,11 @@ class BrokerSession:
         self._on_lost = on_lost
         self._client: Client | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._watch: asyncio.TimerHandle | None = None
         self._told = ""  # the last state that was logged: a broker that is away costs one line
 
     async def start(self) -> None:
         """Connect in the background; SuatError when a file of the table can't be used."""
         self._loop = asyncio.get_running_loop()
-        self._connect()
-        self._watch = self._loop.call_later(WATCH_S, self._look)
-
-    def _connect(self) -> None:
-        assert self._loop is not None
         self._client = client = _client(self._table)
         client.on_connect = self._connected
         client.on_connect_fail = self._unreached
@@ -111,8 +104,6 @@ class BrokerSession:
         client, self._client = self._client, None
         if client is None:
             return
-        if self._watch is not None:
-            self._watch.cancel()
         self.connected = False
         client.disconnect()
         end = threading.Thread(target=client.loop_stop, name="mqtt-stop", daemon=True)
@@ -133,18 +124,6 @@ class BrokerSession:
         if self._client is None or not self.connected:
             return False
         return self._client.publish(topic, payload, qos=1).rc == MQTTErrorCode.MQTT_ERR_SUCCESS
-
-    def _look(self) -> None:
-        """paho's thread ends with an exception when a broker sends it nonsense: begin anew."""
-        assert self._loop is not None and self._client is not None
-        self._watch = self._loop.call_later(WATCH_S, self._look)
-        if any(thread.name == f"paho-mqtt-client-{self._table.client_id}" for thread in threading.enumerate()):
-            return
-        self._lost("sent what is no MQTT")
-        try:
-            self._connect()
-        except SuatError as error:
-            log.error("broker %s: %s", self._table.broker, error)
 
     # -- on paho's thread
 
@@ -191,11 +170,11 @@ class BrokerSession:
         self._told = ""
         log.info("broker %s: connected", self._table.broker)
 
-    def _lost(self, why: str = "") -> None:
+    def _lost(self, why: str) -> None:
         if self._client is None:
             return
         self.connected = False
-        if why and not self._told:
+        if not self._told:
             self._state(why)
         self._on_lost()
 

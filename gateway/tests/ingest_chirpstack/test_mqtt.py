@@ -250,38 +250,52 @@ async def test_stopping_does_not_wait_for_a_broker_that_says_nothing() -> None:
         assert await timed(end.session.stop()) < 0.5  # a second time does nothing
 
 
-@pytest.mark.slow
+NONSENSE = [
+    b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    b"\xf0\x00",
+    b"\x20\x00",  # a CONNACK that says nothing
+    b"\x20\x03\x00\x63\x00",  # a reason that there is not
+    # a CONNACK, and then
+    b"\x20\x03\x00\x00\x00\x30\x02\xff\xff",  # a topic longer than its packet
+    b"\x20\x03\x00\x00\x00\x30\x05\x00\x02\xff\xfe\x00",  # a topic that is not UTF-8
+    b"\x20\x03\x00\x00\x00\x30\xff\xff\xff\xff\x7f",  # a length that no packet may have
+    b"\x20\x03\x00\x00\x00\x90\x01\x00",  # a SUBACK cut short
+    b"\x20\x03\x00\x00\x00\x40\x01\x00",  # a PUBACK cut short
+]
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_a_broker_that_talks_nonsense_does_not_deafen_the_station(broker: Any) -> None:
-    """A server that is no broker ends paho's thread; within WATCH_S another begins. The real one then takes over."""
-    nonsense = [
-        b"HTTP/1.1 400 Bad Request\r\n\r\n",
-        b"\x20\x03\x00\x00\x00\x30\x02\xff\xff",  # CONNACK, then a PUBLISH whose topic is longer than its packet
-        b"\x20\x03\x00\x00\x00\x90\x01\x00",  # CONNACK, a SUBACK cut short
-        b"\x20\x03\x00\x00\x00\x30\xff\xff\xff\xff\x7f",  # a length that no packet may have
-        b"\xf0\x00",
-    ]
-    server = await asyncio.start_server(lambda _reader, writer: answer(writer), "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    met = 0
+    """Each nonsense, and then the real broker behind the same address: the station comes back by itself."""
+    talk = {number: nonsense for number, nonsense in enumerate(NONSENSE)}
+    ends: list[End] = []
+    ports: list[asyncio.Server] = []
 
-    def answer(writer: asyncio.StreamWriter) -> None:
-        nonlocal met
-        writer.write(nonsense[met % len(nonsense)])
-        met += 1
-        asyncio.get_running_loop().call_later(0.2, writer.close)
+    def met(number: int) -> Callable[..., Any]:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonsense = talk.pop(number, None)
+            if nonsense is None:
+                await relayed(reader, writer, broker.port)
+                return
+            writer.write(nonsense)
+            await asyncio.sleep(0.1)
+            writer.close()
 
-    end = End(f"127.0.0.1:{port}")
-    await end.session.start()
-    await end.until(lambda: met >= 3, 60)
-    server.close()
-    await server.wait_closed()
-    # the real broker on that port: a relay to it
-    relay = await asyncio.start_server(lambda r, w: relayed(r, w, broker.port), "127.0.0.1", port)
-    await end.until(lambda: end.session.connected, 60)
+        return answer
+
+    for number in range(len(NONSENSE)):
+        ports.append(await asyncio.start_server(met(number), "127.0.0.1", 0))
+        ends.append(End(f"127.0.0.1:{ports[-1].sockets[0].getsockname()[1]}", client_id=f"suat{number}"))
+        await ends[-1].session.start()
+    for end in ends:
+        await end.until(lambda end=end: end.session.connected)  # type: ignore[misc]
     await away(broker.publish, *messages(0, 1))
-    await end.until(lambda: end.heard == numbers(0, 1))
-    await end.session.stop()
-    relay.close()
+    for end in ends:
+        await end.until(lambda end=end: end.heard[-1:] == numbers(0, 1))  # type: ignore[misc]
+        await end.session.stop()
+    assert not talk
+    for port in ports:
+        port.close()
 
 
 async def relayed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
