@@ -73,6 +73,8 @@ device_app.command(
         "suat device add --name spring --kind water --water-point spring-1 \\",
         "    --dev-eui 70b3d57ed005a1b3 --dev-addr 01020304 \\",
         "    --nwk-skey $(openssl rand -hex 16) --app-skey $(openssl rand -hex 16)",
+        "suat device add --relayed --name lse-1 --kind soil --paddock jailau-1 --probe upper:10 \\",
+        "    --dev-eui a84041000181c061",
     ),
 )(device.add)
 device_app.command("list")(device.list_devices)

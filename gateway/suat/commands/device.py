@@ -11,6 +11,7 @@ import typer
 from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, existing_journal, iso_utc
 from suat.config import load
 from suat.errors import UsageError
+from suat.records import DeviceRecord
 from suat.tables import did_you_mean
 
 
@@ -29,6 +30,9 @@ def add(
     probe: Annotated[
         list[str] | None, typer.Option(metavar="NAME:DEPTH_CM", help="Once for each probe, in order.")
     ] = None,
+    relayed: Annotated[
+        bool, typer.Option("--relayed", help="Another network server (ChirpStack) has the node's keys.")
+    ] = False,
 ) -> None:
     """Register a node. A node whose flash was erased is revoked and registered anew."""
     from suat.network import provision
@@ -50,6 +54,7 @@ def add(
         paddock=paddock,
         water_point=water_point,
         probes=probe or (),
+        relayed=relayed,
     )
     with Journal(settings.journal_path) as journal:
         number = provision.add(journal, RootKeys(settings.station.data_dir), device, _now_us())
@@ -62,10 +67,11 @@ def list_devices(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fa
 
     settings = load(config)
     if not settings.journal_path.exists():
-        records = []
+        records, keyed = [], set()
     else:
         with Reader(settings.journal_path) as reader:
             records = reader.devices()
+            keyed = {session.registration for session in reader.sessions()}
     if as_json:
         for record in records:
             print(
@@ -75,7 +81,7 @@ def list_devices(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fa
                         "name": record.name,
                         "kind": record.kind,
                         "dev_eui": record.dev_eui,
-                        "activation": "ABP" if record.join_eui is None else "OTAA",
+                        "activation": _activation(record, record.registration in keyed),
                         "paddock": record.paddock,
                         "water_point": record.water_point,
                         "probes": [{"name": probe.name, "depth_cm": probe.depth_cm} for probe in record.probes],
@@ -107,6 +113,13 @@ def revoke(
     with Journal(existing_journal(settings)) as journal:
         record = provision.revoke(journal, RootKeys(settings.station.data_dir), name, _now_us())
     print(f'revoked "{record.name}" (number {record.registration})')
+
+
+def _activation(record: DeviceRecord, keyed: bool) -> str:
+    """How a node got its session; one that is revoked has none any more."""
+    if record.join_eui is not None:
+        return "OTAA"
+    return "ABP" if keyed or record.revoked_us is not None else "relayed"
 
 
 def _known(option: str, name: str | None, known: list[str]) -> None:

@@ -71,10 +71,12 @@ def new_device(
     paddock: str | None = None,
     water_point: str | None = None,
     probes: Sequence[str] = (),
+    relayed: bool = False,
 ) -> NewDevice:
     """Check the options of `suat device add` (hex digits as text); UsageError with one line says what is wrong.
 
-    Either `join_eui` and `app_key` (OTAA), or `dev_addr`, `nwk_skey` and `app_skey` (ABP).
+    Either `join_eui` and `app_key` (OTAA), or `dev_addr`, `nwk_skey` and `app_skey` (ABP), or `relayed`: another
+    network server has the keys.
     """
     if not NAME.fullmatch(name):
         raise UsageError(f'--name "{name}": letters, digits, space, ".", "-" and "_", at most 40')
@@ -87,7 +89,10 @@ def new_device(
     joins = (join_eui, app_key)
     personal = (dev_addr, nwk_skey, app_skey)
     given = [any(value is not None for value in group) for group in (joins, personal)]
-    if given[0] == given[1] or None in (joins if given[0] else personal):
+    if relayed:
+        if any(given):
+            raise UsageError("--relayed: the other network server has the node's keys; give none here")
+    elif given[0] == given[1] or None in (joins if given[0] else personal):
         raise UsageError("give either --join-eui and --app-key (OTAA), or --dev-addr, --nwk-skey and --app-skey (ABP)")
     device = NewDevice(
         name,

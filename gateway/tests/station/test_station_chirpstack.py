@@ -26,11 +26,11 @@ OURS, LSE01 = [f"70b3d57ed0050{number:03x}" for number in range(8)], "a840410001
 
 
 def register(station: Any) -> None:
-    """Eight nodes of ours and an LSE01; ChirpStack holds their keys."""
+    """Eight nodes of ours; ChirpStack holds their keys."""
     with Journal(station.journal_path, durable=False) as journal:
-        for name, dev_eui in [*((f"n{number}", eui) for number, eui in enumerate(OURS)), ("lse", LSE01)]:
+        for number, dev_eui in enumerate(OURS):
             probes = (Probe("upper", 10, 1),)
-            journal.add_device(DeviceRecord(0, name, "soil", dev_eui, None, "jailau-1", None, probes, 0))
+            journal.add_device(DeviceRecord(0, f"n{number}", "soil", dev_eui, None, "jailau-1", None, probes, 0))
 
 
 def ours(uplink_event: Make, number: int, ack_from: int | None = None) -> tuple[str, bytes]:
@@ -40,9 +40,16 @@ def ours(uplink_event: Make, number: int, ack_from: int | None = None) -> tuple[
     return uplink_event(OURS[number % len(OURS)], fport, data, fcnt=number)
 
 
+@pytest.mark.slow
 def test_events_become_readings_and_our_node_is_told(make_station: Any, broker: Any, uplink_event: Make) -> None:
     station = make_station(INGEST.format(broker=broker.address))
     register(station)
+    add = f"device add --relayed --name lse --kind soil --dev-eui {LSE01} --paddock jailau-1 --probe upper:10".split()
+    keys = ["--join-eui", LSE01, "--app-key", "00112233445566778899aabbccddee01"]
+    assert "--relayed" in station.suat(*add, *keys, status=2)
+    station.suat(*add)
+    listed = [json.loads(line) for line in station.suat("device", "list", "--json").splitlines()]
+    assert [entry["activation"] for entry in listed if entry["name"] == "lse"] == ["relayed"]
     assert "good" in station.suat("check")
     station.start()
     at = datetime.now(UTC) - timedelta(hours=1)
