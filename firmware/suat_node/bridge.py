@@ -92,12 +92,12 @@ class Bridge:
     def turn(self) -> None:
         """Once round the loop."""
         power.feed()
-        for message in self.reader.feed(self.port.read()):
-            self.obey(message)
         try:
             self.serve(self.now())
         except RadioError as error:
             self.fail(error)
+        for message in self.reader.feed(self.port.read()):
+            self.obey(message)
         if self.held:
             self.held[0] = self.held[0][self.port.write(self.held[0]) :]
             if not self.held[0]:

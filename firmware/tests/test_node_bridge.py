@@ -169,7 +169,7 @@ class Cable:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         self.process = subprocess.Popen(
-            [MICROPYTHON, "-X", "heapsize=1M", str(HERE / "bridge_on_pty.py"), str(theirs.fileno())],
+            [MICROPYTHON, "-X", "heapsize=240K", str(HERE / "bridge_on_pty.py"), str(theirs.fileno())],
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -253,6 +253,7 @@ def test_it_says_what_it_is_and_keeps_time(cable: Cable) -> None:
     cable.say("hello")
     caps = cable.next("caps").fields
     assert (caps["low"], caps["high"], caps["dbm"], caps["queue"]) == (865_000_000, 867_000_000, 14, 4)
+    assert cable.note("confirmed"), "an update on trial that a gateway has greeted stays"
     offsets = []
     for _ in range(20):
         sent = time.monotonic_ns() // 1000
