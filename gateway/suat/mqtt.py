@@ -215,7 +215,7 @@ def _password(path: Path) -> str:
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise SuatError(f"password_file {path}: {reason}; write the broker's password into it") from error
+        raise SuatError(f"MQTT: password_file {path}: {reason}; write the broker's password into it") from error
 
 
 def _tls(table: BrokerTable) -> ssl.SSLContext:
@@ -225,5 +225,7 @@ def _tls(table: BrokerTable) -> ssl.SSLContext:
             context.load_cert_chain(table.cert_file, table.key_file)
     except OSError as error:  # ssl.SSLError is one
         files = ", ".join(str(path) for path in (table.ca_file, table.cert_file, table.key_file) if path is not None)
-        raise SuatError(f"{files or 'tls'}: {error.strerror or error}; give certificates and key as PEM") from error
+        raise SuatError(
+            f"MQTT: {files or 'tls'}: {error.strerror or error}; give certificates and key as PEM"
+        ) from error
     return context

@@ -40,6 +40,7 @@ class Broker:
             self.port = int(probe.getsockname()[1])
         self.address = f"127.0.0.1:{self.port}"
         self.heard: list[tuple[str, bytes]] = []
+        self.login: tuple[str, str] | None = None  # of the client beside it
         self._config = folder / "mosquitto.conf"
         self._config.write_text(settings.format(port=self.port, folder=folder, user=getpass.getuser()))
         self._log = folder / "mosquitto.log"
@@ -80,6 +81,8 @@ class Broker:
             client.on_message = lambda _client, _data, message: self.heard.append((message.topic, message.payload))
             client.on_connect = lambda client, *_: client.subscribe("application/+/device/+/command/down", 1)
             client.max_inflight_messages_set(1000)
+            if self.login is not None:
+                client.username_pw_set(*self.login)
             client.connect("127.0.0.1", self.port)
             client.loop_start()
             self._client = client

@@ -7,6 +7,7 @@ import itertools
 import json
 import logging
 import random
+import tomllib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -453,6 +454,16 @@ def test_the_vendors_that_may_be_named_are_those_with_a_table() -> None:
 
 
 STATION = {"name": "Asy", "data_dir": "/tmp/suat"}
+GUIDE = Path(__file__).parents[3] / "docs" / "chirpstack.md"
+
+
+def test_the_guides_configuration_is_one() -> None:
+    blocks = [block.split("```")[0] for block in GUIDE.read_text().split("```toml\n")[1:]]
+    (ours,) = [block for block in blocks if "[[ingest]]" in block]
+    (table,) = parse({"station": STATION, **tomllib.loads(ours)}).ingest
+    assert isinstance(table, ChirpstackTable)
+    assert set(table.profiles.values()) | set(table.devices.values()) < set(VENDORS)
+    assert all(f"`{name}`" in GUIDE.read_text() for name in VENDORS)
 
 
 @pytest.mark.parametrize(

@@ -147,28 +147,49 @@ max_queued_messages 100000
     await end.session.stop()
 
 
-LOCKED = """
-listener {port} 127.0.0.1
-allow_anonymous false
-password_file {folder}/passwords
-user {user}
-"""
+GUIDE = Path(__file__).parents[3] / "docs" / "chirpstack.md"
 
 
-def locked(make_broker: Callable[..., Any], tmp_path: Path) -> Any:
-    """A broker that lets `station` in by the password `sesame`."""
-    (tmp_path / "broker0").mkdir()
-    passwords = tmp_path / "broker0" / "passwords"
-    subprocess.run(["mosquitto_passwd", "-b", "-c", str(passwords), "station", "sesame"], check=True, timeout=20)
-    (tmp_path / "broker0" / "passwords").rename(tmp_path / "passwords")
-    (tmp_path / "broker0").rmdir()
-    return make_broker(LOCKED.replace("{folder}/passwords", str(tmp_path / "passwords")))
+def guarded(make_broker: Callable[..., Any], folder: Path) -> Any:
+    """A broker as docs/chirpstack.md sets it up, with the passwords "sesame" and "poppy"."""
+    settings, access = [block for block in GUIDE.read_text().split("```\n") if block.startswith(("listener", "user"))]
+    for user, password in (("station", "sesame"), ("chirpstack", "poppy")):
+        new = [] if (folder / "passwords").exists() else ["-c"]
+        subprocess.run(["mosquitto_passwd", *new, "-b", folder / "passwords", user, password], check=True, timeout=20)
+    (folder / "acl").write_text(access)
+    settings = settings.replace("listener 1883 127.0.0.1", "listener {port} 127.0.0.1\nuser {user}")
+    settings = settings.replace("/var/lib/mosquitto/", "{folder}/").replace("/etc/mosquitto/", f"{folder}/")
+    return make_broker(settings)
+
+
+async def test_the_guides_broker_lets_the_station_read_and_command_and_no_one_else(
+    make_broker: Callable[..., Any], tmp_path: Path
+) -> None:
+    broker = await away(guarded, make_broker, tmp_path)
+    broker.login = ("chirpstack", "poppy")
+    secret = tmp_path / "secret"
+    secret.write_text("sesame\n")
+    end = End(broker.address, username="station", password_file=secret)
+    await end.start()
+    await away(broker.publish, *messages(0, 3))
+    await end.until(lambda: len(end.heard) == 3)
+    assert end.session.publish("application/a/device/b/command/down", b"{}")
+    assert end.session.publish(TOPIC.format("b"), b"forged")
+    await end.until(lambda: broker.heard)
+    await asyncio.sleep(0.3)
+    assert (broker.heard, end.heard) == ([("application/a/device/b/command/down", b"{}")], numbers(0, 3))
+    await end.session.stop()
+    nobody = End(broker.address, client_id="nobody")
+    await nobody.session.start()
+    await asyncio.sleep(0.5)
+    assert not nobody.session.connected
+    await nobody.session.stop()
 
 
 async def test_a_wrong_password_is_told_once_and_never_shown(
     make_broker: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broker = await away(locked, make_broker, tmp_path)
+    broker = await away(guarded, make_broker, tmp_path)
     secret = tmp_path / "secret"
     secret.write_text("open-barley\n")
     with caplog.at_level(logging.DEBUG):
