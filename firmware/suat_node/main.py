@@ -23,7 +23,7 @@ _UNUSABLE_S = const(3600)  # between looks at a configuration that cannot be use
 def start() -> None:
     """One life of the program, from a start to the reset or the deep sleep that ends it."""
     gc.threshold(_COLLECT)
-    cold = machine.reset_cause() != machine.DEEPSLEEP_RESET
+    cold = machine.reset_cause() != getattr(machine, "DEEPSLEEP_RESET", -1)  # not on an RP2040
     if cold and _called():
         _console()
         machine.reset()

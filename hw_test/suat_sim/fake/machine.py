@@ -10,8 +10,11 @@ if TYPE_CHECKING:
 _b = _board.current
 _clock = _b.clock
 
-PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = (1, 2, 3, 4, 5) if _b.esp32 else (1, 6, 3, 4, 5)
-_CAUSES = {"power": PWRON_RESET, "watchdog": WDT_RESET, "deepsleep": DEEPSLEEP_RESET, "reset": HARD_RESET}
+PWRON_RESET, WDT_RESET = 1, 3
+_CAUSES = {"power": PWRON_RESET, "watchdog": WDT_RESET, "deepsleep": WDT_RESET, "reset": WDT_RESET}
+if _b.esp32:  # an RP2040 knows none of these; any reset by the program passes for the watchdog's (micropython#19409)
+    HARD_RESET, DEEPSLEEP_RESET, SOFT_RESET = 2, 4, 5
+    _CAUSES.update(deepsleep=DEEPSLEEP_RESET, reset=HARD_RESET)
 _LIGHTSLEEP_MAX_MS = 4294967  # RP2040: 2**32 us
 _WDT_MAX_MS = 8388  # RP2040
 
