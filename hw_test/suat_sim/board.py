@@ -164,6 +164,8 @@ class Board:
             return self.radio.busy(clock.now)
         if number == self.dio1:
             return self.radio.dio1(clock.now)
+        if number in self.wires and self.levels.get(number) == 0:
+            return 0
         for devices in (self.meters, self.contacts, self.wires):
             if number in devices:
                 return self.guard(devices[number].level)  # type: ignore[no-any-return]

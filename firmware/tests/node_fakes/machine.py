@@ -5,6 +5,7 @@ import time
 PWRON_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 3, 4, 5
 
 levels = {}  # pin -> level
+grounded = ()  # pins that stay low whatever drives them
 writes = []  # (pin, level) of every output
 analog = {}  # pin -> list of counts, given out in turn
 lines = {}  # UART id -> function(bytes written) -> bytes answered
@@ -81,7 +82,7 @@ class Pin:
                     return chip.busy()
                 if self.number == wiring.DIO1:
                     return chip.dio1()
-            return levels.get(self.number, 1)
+            return 0 if self.number in grounded else levels.get(self.number, 1)
         levels[self.number] = level
         writes.append((self.number, level))
         if len(writes) > 200:

@@ -24,10 +24,13 @@ class OneWire:
     def __init__(self, pin: "Pin") -> None:
         self.pin = pin
         self.device = _board.current.wires.get(pin.number)
+        if _board.current.esp32:  # an open drain shows the output register, 0 until somebody writes it (machine_pin.c)
+            _board.current.levels.setdefault(pin.number, 0)
 
     def reset(self, required: bool = False) -> bool:
         """Reset pulse; whether a presence pulse came."""
         _board.current.clock.spend(960)
+        _board.current.levels[self.pin.number] = 1
         found = self.device is not None and _board.current.guard(self.device.present)
         if required and not found:
             raise OneWireError
