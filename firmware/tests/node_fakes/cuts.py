@@ -117,9 +117,71 @@ class Witness(network.Network):
         return self.frames(phy, hz, sf) if self.chance() else []
 
 
-inside = []
+inside = []  # what is under way
 where = {}  # what was under way when the supply went -> how often
 taken = {}  # record -> body, of the samples that flash took and that have not arrived
+
+
+class Supply(flash.Supply):
+    """Without supply littlefs goes on in a copy: torn out of its work it would leave open files in ruins.
+
+    The program dies at the next moment in which time passes, before anything of it can be seen.
+    """
+
+    ghost = None
+    copy = bytearray(flash.Flash.SIZE * 64)
+
+    def _data(self):
+        return self.flash.data if self.ghost is None else self.ghost
+
+    def _change(self, at, new):
+        """Put `new` there; of the last operation half or nothing reaches the flash."""
+        if self.ghost is None:
+            size = self._size(len(new))
+            self.flash.data[at : at + size] = new[:size]
+            if self.off:
+                self.ghost = self.copy
+                self.ghost[:] = self.flash.data
+                key = " in ".join(reversed(inside)) or "elsewhere"
+                where[key] = where.get(key, 0) + 1
+        if self.ghost is not None:
+            self.ghost[at : at + len(new)] = new
+
+    def readblocks(self, block, buffer, offset=0):
+        if self.flash.supply is self:
+            start = block * flash.Flash.SIZE + offset
+            buffer[:] = self._data()[start : start + len(buffer)]
+
+    def writeblocks(self, block, buffer, offset=0):
+        if self.flash.supply is self:
+            start = block * flash.Flash.SIZE + offset
+            old = self._data()[start : start + len(buffer)]
+            if old == b"\xff" * len(old):
+                self._change(start, bytes(buffer))
+            else:
+                self._change(start, bytes([old[i] & buffer[i] for i in range(len(old))]))
+
+    def ioctl(self, request, argument):
+        if request == 6:
+            if self.flash.supply is self:
+                start = argument * flash.Flash.SIZE
+                self._change(start, b"\xff" * flash.Flash.SIZE)
+            return 0
+        return {4: self.flash.blocks, 5: flash.Flash.SIZE}.get(request, 0)
+
+
+flash.Supply = Supply
+chip = flash.Flash(64)
+_advance = time.advance
+
+
+def advance(us):
+    if chip.supply is not None and chip.supply.off:
+        raise flash.PowerCut()
+    _advance(us)
+
+
+time.advance = advance
 
 
 def watched(owner, name, what):
@@ -129,12 +191,6 @@ def watched(owner, name, what):
         inside.append(what)
         try:
             return inner(*arguments)
-        except flash.PowerCut:
-            key = " in ".join(reversed(inside))
-            if inside[-1] == what and not where.get("counted"):
-                where["counted"] = True
-                where[key] = where.get(key, 0) + 1
-            raise
         finally:
             inside.pop()
 
@@ -152,7 +208,7 @@ _append = backlog.Backlog.append
 
 def append(self, entry):
     done = _append(self, entry)
-    if done:
+    if done and not chip.supply.off:
         taken[entry.record] = entry.body
     return done
 
@@ -218,7 +274,7 @@ BREAKS = {
 
 def power_on(board_name, net):
     time.watchdog_us = 0
-    time.advance(random.getrandbits(8) * 1000000)
+    _advance(random.getrandbits(8) * 1000000)
     time.epoch_s = EPOCH_S - time.now_us // 1000000
     return bench.hardware(board_name, net)
 
@@ -254,7 +310,6 @@ def main(seed, cuts, board_name, broken=None):
     if broken:
         setattr(*BREAKS[broken])
     net = Witness()
-    chip = flash.Flash(64)
     conf = bench.settings(board_name, otaa=True)
     done = torn = lives = 0
     while done < cuts:
@@ -266,14 +321,12 @@ def main(seed, cuts, board_name, broken=None):
             continue
         tear = random.getrandbits(1) == 1
         chip.cut_after(random.getrandbits((3, 4, 5, 6)[random.getrandbits(2)]), tear)
-        where["counted"] = False
         try:
             live(conf, board, 12, lambda: False)
         except flash.PowerCut:
+            chip.supply = None  # files that are still open have nothing to be closed on
             done += 1
             torn += tear
-            if not where["counted"]:
-                where["elsewhere"] = where.get("elsewhere", 0) + 1
     net.perfect = True
     board = power_on(board_name, net)
     chip.mount()
@@ -282,7 +335,6 @@ def main(seed, cuts, board_name, broken=None):
     lost = [record for record in taken if record <= last]
     if lost:
         raise WrongError("%d samples that were on flash did not arrive: %s" % (len(lost), lost[:5]))
-    where.pop("counted")
     found = {"cuts": done, "torn": torn, "lives": lives, "joins": len(net.sessions), "nonces": net.nonce + 1}
     found.update({"frames": net.frames_sent, "samples": net.arrived, "operations": chip.operations, "where": where})
     print(json.dumps(found))
