@@ -43,3 +43,6 @@ COMMIT_SECONDS = Durations(
 )
 SAMPLES_KEPT = Counter("suat_samples_kept", "Samples committed for the first time", registry=REGISTRY)
 BACKLOG = Gauge("suat_outbox_entries", "Journal entries that InfluxDB has not been told", registry=REGISTRY)
+BROKER_CONNECTED = Gauge(
+    "suat_broker_connected", "Whether the MQTT broker lets the station read", ["broker"], registry=REGISTRY
+)

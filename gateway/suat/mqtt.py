@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from suat.errors import SuatError
+from suat.metrics import BROKER_CONNECTED
 from suat.tables import Table, host_port
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class BrokerSession:
         """Connect in the background; SuatError when a file of the table can't be used."""
         self._loop = asyncio.get_running_loop()
         self._client = client = _client(self._table)
+        BROKER_CONNECTED.labels(self._table.broker).set(0)
         client.on_connect = self._connected
         client.on_connect_fail = self._unreached
         client.on_disconnect = self._disconnected
@@ -167,6 +169,7 @@ class BrokerSession:
 
     def _here(self) -> None:
         self.connected = True
+        BROKER_CONNECTED.labels(self._table.broker).set(1)
         self._told = ""
         log.info("broker %s: connected", self._table.broker)
 
@@ -174,6 +177,7 @@ class BrokerSession:
         if self._client is None:
             return
         self.connected = False
+        BROKER_CONNECTED.labels(self._table.broker).set(0)
         if not self._told:
             self._state(why)
         self._on_lost()

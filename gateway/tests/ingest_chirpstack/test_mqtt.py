@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from suat.errors import SuatError
+from suat.metrics import REGISTRY
 from suat.mqtt import LARGEST, WINDOW, BrokerSession, BrokerTable
 
 TOPIC = "application/a/device/{}/event/up"
@@ -57,6 +58,10 @@ def numbers(first: int, count: int) -> list[bytes]:
     return [b"%d" % number for number in range(first, first + count)]
 
 
+def connected_by_metrics(address: str) -> float | None:
+    return REGISTRY.get_sample_value("suat_broker_connected", {"broker": address})
+
+
 async def away(call: Callable[..., Any], *arguments: Any) -> Any:
     """Something that blocks, off the loop."""
     return await asyncio.to_thread(call, *arguments)
@@ -89,6 +94,7 @@ async def test_a_restart_of_the_broker_loses_nothing(broker: Any, caplog: pytest
     await away(broker.stop)
     await end.until(lambda: end.lost == 1)
     assert not end.session.connected
+    assert connected_by_metrics(broker.address) == 0
     assert not end.session.publish("application/a/device/b/command/down", b"{}")
     end.keep = True
     await away(broker.start)
@@ -96,6 +102,7 @@ async def test_a_restart_of_the_broker_loses_nothing(broker: Any, caplog: pytest
     await away(broker.publish, *messages(3, 3))
     await end.until(lambda: len(end.heard) == 9)
     assert end.heard == numbers(0, 3) + numbers(0, 6)
+    assert connected_by_metrics(broker.address) == 1
     assert end.session.publish("application/a/device/b/command/down", b"{}")
     await end.until(lambda: broker.heard)
     assert broker.heard == [("application/a/device/b/command/down", b"{}")]
