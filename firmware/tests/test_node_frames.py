@@ -99,7 +99,7 @@ def thirty_days(device: Device) -> list[bytes]:
         air=AirSettings(loss=0.1),
     ) as fleet:
         fleet.witness = witness
-        Network(fleet, [device], mac=mac)
+        Network(fleet, [device], mac=mac, same_sample_s=15.0)
         fleet.run(DAYS * DAY_S)
         assert fleet.incidents == []
     return frames

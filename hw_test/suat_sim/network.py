@@ -18,7 +18,6 @@ from suat_wire.region import REGIONS
 
 from suat_sim.fleet import Address, Fleet
 
-SAME_SAMPLE_S = 12  # by how much the times of two copies of a sample may differ: NbTrans repeats old ages
 JOIN_EUI = "70b3d57ed0000001"
 
 
@@ -69,7 +68,7 @@ class Device:
 
 
 class Network:
-    """Attached to a fleet, it answers in RX1 or, where `rx2`, in RX2. `commands(device)` adds MAC commands."""
+    """Attached to a fleet, it answers in RX1 or, where `rx2`, in RX2. `mac(device)` gives MAC commands to add."""
 
     def __init__(
         self,
@@ -79,13 +78,16 @@ class Network:
         region: str = "IN865",
         rx2: bool = False,
         mac: Callable[[Device], bytes] | None = None,
+        same_sample_s: float = 4.0,
     ) -> None:
+        """`same_sample_s`: how far the times of two copies of a sample may differ; NbTrans repeats old ages."""
         self.fleet = fleet
         self.region = REGIONS[region]
         self.by_eui = {device.dev_eui: device for device in devices}
         self.by_addr: dict[int, tuple[Device, Session]] = {}
         self.rx2 = rx2
         self.mac = mac
+        self.same_sample_s = same_sample_s
         fleet.attach(self.receive)
 
     def receive(self, data: bytes, address: Address) -> None:
@@ -94,13 +96,16 @@ class Network:
             self.fleet.send(data[:3] + b"\x01", address)
             for rxpk in json.loads(data[12:]).get("rxpk", []):
                 if rxpk.get("stat", 1) == 1:
-                    phy = base64.b64decode(rxpk["data"])
-                    if phy[0] >> 5 == lorawan.JOIN_REQUEST:
-                        self._join(phy, rxpk, address)
-                    else:
-                        self._data(phy, rxpk, address)
+                    self.frame(base64.b64decode(rxpk["data"]), rxpk, address)
         elif data[3] == 2:
             self.fleet.send(data[:3] + b"\x04", address)
+
+    def frame(self, phy: bytes, rxpk: dict[str, Any], address: Address) -> None:
+        """A frame that a gateway heard."""
+        if phy[0] >> 5 == lorawan.JOIN_REQUEST:
+            self._join(phy, rxpk, address)
+        else:
+            self._data(phy, rxpk, address)
 
     def _join(self, phy: bytes, rxpk: dict[str, Any], address: Address) -> None:
         request = lorawan.parse_join_request(phy)
@@ -171,7 +176,7 @@ class Network:
         for record, age, body in samples:
             device.copies += 1
             taken, kept = device.held.setdefault(record, (now - age, body))
-            if kept != body or abs(taken - (now - age)) > SAME_SAMPLE_S:
+            if kept != body or abs(taken - (now - age)) > self.same_sample_s:
                 raise RuleError(
                     f"{device.name}: record {record} came as two samples: {taken} {kept!r}, {now - age} {body!r}"
                 )

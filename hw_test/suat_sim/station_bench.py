@@ -63,12 +63,20 @@ class StationBench:
     def _register(self, name: str) -> Mapping[str, str]:
         """Make the node known to the station; its keys for suat.json."""
         key = hashlib.blake2b(name.encode(), digest_size=24).digest()
-        otaa = {"dev_eui": key[:8].hex(), "join_eui": JOIN_EUI, "app_key": key[8:].hex()}
-        device = provision.new_device(name=name, kind="soil", paddock=PADDOCK, probes=("10 cm:10",), **otaa)
+        eui, app_key = key[:8].hex(), key[8:].hex()
+        device = provision.new_device(
+            name=name,
+            kind="soil",
+            dev_eui=eui,
+            join_eui=JOIN_EUI,
+            app_key=app_key,
+            paddock=PADDOCK,
+            probes=("10 cm:10",),
+        )
         self.registrations[name] = provision.add(
             self.station.journal, RootKeys(self.config.station.data_dir), device, self.start_us
         )
-        return otaa
+        return {"dev_eui": eui, "join_eui": JOIN_EUI, "app_key": app_key}
 
     def run(self, until_s: float) -> None:
         """Let time pass until so many seconds after the start."""
