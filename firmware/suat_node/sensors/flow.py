@@ -19,6 +19,7 @@ if __debug__ and TYPE_CHECKING:
 _ADDRESS = 0x50  # PCF8583 with A0 low
 _EVENT_COUNTER = 0x20  # control/status: function mode 10 (datasheet section 8.3)
 _MODULUS = 1000000  # six decimal digits
+_PRECISE = 1000000
 
 
 def start(sensor: "Options", board: "Board") -> None:
@@ -40,7 +41,7 @@ def read(sensor: "Options", board: "Board") -> "dict[str, int | float]":
         total = meter.add((max(0, count), _MODULUS), "pcf8583")
         if count < 0 and total:
             raise Fault(LOW_SUPPLY)
-    return {"volume": int(total / sensor["pulses_per_l"])}
+    return {"volume": total * _PRECISE // int(sensor["pulses_per_l"] * _PRECISE + 0.5)}  # floats have 24 bits there
 
 
 def _external(sensor: "Options") -> int:

@@ -242,6 +242,19 @@ def test_flow_by_external_counter():
     assert fault(flow.read, sensor, board) == 3
 
 
+def test_litres_do_not_hang_on_the_precision_of_a_float():
+    # 33 / 1.1 is 29.999... in 64 bits; a board's float has 32, where 36,500,003 / 1.0 is 36,500,004
+    board = bench.hardware()
+    counters = Counters(bench.FOLDER)
+    meter.bind(counters)
+    sensor = {"kind": "flow", "source": "pcf8583", "sda": 4, "scl": 5}
+    for pulses, per_l, litres in ((33, 1.1, 30), (36500003, 1.0, 36500003), (1234, 0.001, 1234000), (899, 450.0, 1)):
+        machine.i2c = {0: 0x20, 1: 0, 2: 0, 3: 0}
+        counters.pulses, counters.pulse_last = pulses, 0
+        sensor["pulses_per_l"] = per_l
+        assert flow.read(made(dict(sensor)), board) == {"volume": litres}
+
+
 class Pcnt:
     """`esp32.PCNT` of one life: counts what the test says."""
 
