@@ -107,6 +107,8 @@ def misplaced(sensors: "list[dict[str, Any]]", board: "Any") -> str:
             pin = sensor.get(name)
             if pin is None or (name == "pin" and sensor.get("source") == "pcf8583"):
                 continue
+            if 21 < pin < 33 and pin != 26 if esp32 else pin > 29:  # ESP32-S3: no such pins, and those of its flash
+                return "%s%s: pin %d cannot be used on this board" % (here, name, pin)
             if taken.get(pin, name) != name or (name == "pin" and pin in taken):
                 return "%s%s: pin %d is taken by %s" % (here, name, pin, taken[pin])
             taken[pin] = name

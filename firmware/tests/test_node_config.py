@@ -221,6 +221,9 @@ def test_the_pins_of_the_wiring_page_are_free(row: tuple[str, ...]) -> None:
             "pin 38 cannot wake this board; 0..21",
         ),
         ("lilygo_t3s3", [{"kind": "flow", "pin": 38}], "pin 38 cannot wake this board"),
+        ("pico_waveshare", [{"kind": "solar", "adc": 28, "power": 30}], "sensors[0].power: pin 30 cannot be used"),
+        ("heltec_v3", [{"kind": "solar", "adc": 2, "power": 32}], "sensors[0].power: pin 32 cannot be used on this"),
+        ("heltec_v3", [{"kind": "ds18b20", "at": "water", "pin": 22}], "sensors[0].pin: pin 22 cannot be used on this"),
         ("pico_waveshare", [{"kind": "flow"}], "sensors[0].pin is missing"),
         ("pico_waveshare", [{"kind": "flow", "source": "pcf8583", "sda": 4}], "sensors[0].scl is missing"),
         (
