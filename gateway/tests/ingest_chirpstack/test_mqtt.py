@@ -298,9 +298,11 @@ async def test_a_broker_that_talks_nonsense_does_not_deafen_the_station(broker: 
     talk = {number: nonsense for number, nonsense in enumerate(NONSENSE)}
     ends: list[End] = []
     ports: list[asyncio.Server] = []
+    talks: list[Any] = []
 
     def met(number: int) -> Callable[..., Any]:
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            talks.append(asyncio.current_task())
             nonsense = talk.pop(number, None)
             if nonsense is None:
                 await relayed(reader, writer, broker.port)
@@ -308,6 +310,7 @@ async def test_a_broker_that_talks_nonsense_does_not_deafen_the_station(broker: 
             writer.write(nonsense)
             await asyncio.sleep(0.1)
             writer.close()
+            await asyncio.gather(writer.wait_closed(), return_exceptions=True)
 
         return answer
 
@@ -324,6 +327,7 @@ async def test_a_broker_that_talks_nonsense_does_not_deafen_the_station(broker: 
     assert not talk
     for port in ports:
         port.close()
+    await asyncio.wait_for(asyncio.gather(*talks), 10)
 
 
 async def relayed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
@@ -333,5 +337,6 @@ async def relayed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, po
         while data := await source.read(4096):
             sink.write(data)
         sink.close()
+        await sink.wait_closed()
 
     await asyncio.gather(pump(reader, back), pump(there, writer), return_exceptions=True)
