@@ -26,6 +26,9 @@ profiles = {{ "Dragino LSE01" = "dragino_lse01" }}
 """
 OURS, LSE01 = [f"70b3d57ed0050{number:03x}" for number in range(8)], "a84041000181c061"
 
+ADD_LSE01 = f"device add --relayed --name lse --kind soil --dev-eui {LSE01} --paddock jailau-1 --probe upper:10".split()
+FRAME = bytes.fromhex("0CD00000033F0714189C01")  # 3.275 V, 0.0831 m3/m3, 18.12 degC, 6.3 dS/m
+
 
 def register(station: Any) -> None:
     """Eight nodes of ours; ChirpStack holds their keys."""
@@ -46,7 +49,7 @@ def ours(uplink_event: Make, number: int, ack_from: int | None = None) -> tuple[
 def test_events_become_readings_and_our_node_is_told(make_station: Any, broker: Any, uplink_event: Make) -> None:
     station = make_station(INGEST.format(broker=broker.address))
     register(station)
-    add = f"device add --relayed --name lse --kind soil --dev-eui {LSE01} --paddock jailau-1 --probe upper:10".split()
+    add = ADD_LSE01
     keys = ["--join-eui", LSE01, "--app-key", "00112233445566778899aabbccddee01"]
     assert "--relayed" in station.suat(*add, *keys, status=2)
     station.suat(*add)
@@ -56,14 +59,13 @@ def test_events_become_readings_and_our_node_is_told(make_station: Any, broker: 
     station.start()
     at = datetime.now(UTC) - timedelta(hours=1)
     broker.client()
-    frame = bytes.fromhex("0CD00000033F0714189C01")
 
     def told() -> bool:  # a first event may come before the station's subscription: a lone uplink is no session yet
         broker.publish(ours(uplink_event, 8, ack_from=8))
         return bool(broker.heard)
 
     station.wait_for(told)
-    broker.publish(uplink_event(LSE01, 2, frame, at=at, profile="Dragino LSE01"))
+    broker.publish(uplink_event(LSE01, 2, FRAME, at=at, profile="Dragino LSE01"))
     topic, command = broker.heard[0]
     assert topic.endswith(f"/device/{OURS[0]}/command/down")
     assert json.loads(command)["fPort"] == 4
@@ -88,16 +90,24 @@ def test_a_thousand_events_through_restarts_of_both_are_kept_once(
     make_station: Any, broker: Any, uplink_event: Make
 ) -> None:
     """250 while all is well, 250 while the station is down, 250 of which the broker's restart finds some under way,
-    125 that the station has but cannot commit before kill -9, 125 more; some are published twice. Each is a row of the
-    journal, once."""
+    125 that the station has but cannot commit before kill -9, 125 more; some are published twice, and every 25 come
+    with one of an LSE01, which numbers nothing. Each is a row of the journal, once."""
     station = make_station(INGEST.format(broker=broker.address))
     register(station)
+    station.suat(*ADD_LSE01)
     station.start()
     station.wait_for(lambda: sessions(broker, uplink_event) and station.records())
     numbers = iter(range(1, 1001))
+    start = datetime.now(UTC) - timedelta(days=1)
 
     def send(count: int) -> None:
-        events = [ours(uplink_event, next(numbers)) for _ in range(count)]
+        mine = [next(numbers) for _ in range(count)]
+        events = [
+            uplink_event(LSE01, 2, FRAME, at=start + timedelta(seconds=number), profile="Dragino LSE01")
+            for number in mine
+            if number % 25 == 0
+        ]
+        events += [ours(uplink_event, number) for number in mine]
         broker.publish(*events, *events[:10])
 
     send(250)
@@ -123,7 +133,11 @@ def test_a_thousand_events_through_restarts_of_both_are_kept_once(
     time.sleep(1)
     assert sorted(kept(station)) == list(range(1, 1001))
     rows = station.query("SELECT registration, record FROM sample")
-    assert len(rows) == len(set(rows)) == 1001  # with the one that waited for the subscription
+    assert len(rows) == len(set(rows)) == 1001 + 40  # with the one that waited for the subscription
+    times = station.query(
+        "SELECT time_us / 1000000 FROM sample JOIN device d ON d.id = registration WHERE name = 'lse'"
+    )
+    assert sorted(times) == [(int(start.timestamp() + number),) for number in range(25, 1001, 25)]
     station.stop()
     link = station.status()["link"]
     assert link["received"] == sum(count for name, count in link.items() if name != "received")
@@ -131,7 +145,7 @@ def test_a_thousand_events_through_restarts_of_both_are_kept_once(
 
 
 def kept(station: Any) -> list[int]:
-    return [record for _, record in station.records() if record]
+    return [record for name, record in station.records() if record and name != "lse"]
 
 
 def sessions(broker: Any, uplink_event: Make) -> bool:
