@@ -111,7 +111,7 @@ def run(node: Node) -> None:
 
 
 def wake(node: Node) -> None:
-    """All that is due now. A radio that fails costs this exchange, never a sample."""
+    """All that is due now. A radio or flash that fails costs this exchange, never a sample."""
     if suat_node.boot:
         from suat_node.keep import slots
 
@@ -129,6 +129,8 @@ def wake(node: Node) -> None:
             uplink.deliver(node)
     except RadioError as error:
         _radio_failed(node, error)
+    except OSError:  # flash took no DevNonce: counted, and the next request has its time
+        pass
 
 
 def _out_of_turn(node: Node, now: int) -> None:

@@ -471,6 +471,17 @@ def test_flash_that_takes_nothing_stops_neither_program_nor_radio_at_once():
     assert node.counters.boots == 1, "RTC memory and flash still belong together"
 
 
+def test_a_join_that_flash_refuses_costs_only_itself():
+    net = network.Network()
+    flash.remove_tree(bench.FOLDER)
+    node = bench.start(bench.settings(otaa=True), bench.hardware("pico_waveshare", net))
+    with Failing(5, lambda path, mode: mode == "wb"):
+        bench.life(node, 3)
+        assert not net.nonces and not node.session.joined and node.counters.flash_errors > 3
+    bench.life(node, 12)
+    assert node.session.joined and net.nonces == sorted(set(net.nonces)) and max(net.committed) > 5
+
+
 def test_a_flash_full_of_other_things_takes_every_counter():
     # at each place where something is written: chunks of frames and records, join requests, what was heard
     net = network.Network()
