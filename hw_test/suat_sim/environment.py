@@ -118,7 +118,6 @@ class Pasture:
                 ("metered", course.metered),
                 ("temperature", course.temperature),
                 ("pump", course.pump),
-                ("full", course.full),
             )
         }
         return WaterNode(

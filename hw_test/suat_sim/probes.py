@@ -17,6 +17,7 @@ from suat_sim.weather import HOUR_S, Array
 
 Readings = dict[str, float | None]
 
+FLOAT_SHARE = 0.05  # of the depth: there hangs the switch that tells an empty tank [design]
 WATER_INDEX = math.sqrt(80.3) - 1  # refractive index of water above air's
 STUCK_BLOCK_S = 3 * 86400
 _NAMES = {
@@ -237,7 +238,6 @@ class WaterNode:
     metered: Series
     temperature: Series
     pump: Series
-    full: Series
     state: NodeState
     faults: Faults = Faults()
 
@@ -260,5 +260,5 @@ class WaterNode:
         # Evaporation and dung make the water of a low tank a little saltier.
         out["water.ec"] = round(self.ec_ds_m * (1 + 0.3 * max(0.0, 0.5 - level)) + 0.005 * _bell(bits, 40), 3)
         out["water.pump_current"] = round(max(0.0, self.pump.at(t)), 2)
-        out["water.float"] = 1.0 if self.full.at(t) >= 0.5 else 0.0
+        out["water.float"] = 1.0 if level > FLOAT_SHARE else 0.0
         return out

@@ -194,7 +194,7 @@ def test_battery_loads_by_day_and_runs_down_in_the_dark() -> None:
 def water(faults: Faults = NO_FAULTS) -> WaterNode:
     flat = Series(0.0, 600.0, (0.5,) * 6 * HOURS)
     meter = Series(0.0, 600.0, tuple(50.0 * i for i in range(6 * HOURS)))
-    return WaterNode("w", 3, 2.0, 2.6, 0.8, flat, meter, flat, flat, flat, STATE, faults)
+    return WaterNode("w", 3, 2.0, 2.6, 0.8, flat, meter, flat, flat, STATE, faults)
 
 
 def test_water_node_reads_its_tank() -> None:
