@@ -11,18 +11,25 @@ is left out. A damaged line ends the answer: its row is asked again at the next 
 Hardware API: machine.UART (see sensors.uart): write, readline(size), any, deinit.
 """
 
+import time
+
 from suat_node import power
 from suat_node.sensors import CORRUPT, MISSING, Fault, uart
 from suat_node.sensors.rs485 import crc16
 
 TYPE_CHECKING = False
 if __debug__ and TYPE_CHECKING:
+    from typing import Any
+
+    import machine
+
     from suat_node.config import Board, Options
 
     Row = tuple[int, int, dict[tuple[str, str], float]]
 
 
 _LINE = 400  # all fields of all probes; more is nobody's line
+_LINE_MS = 4000  # of them at 1200 baud
 
 
 def rows(sensor: "Options", board: "Board", since: int) -> "list[Row]":
@@ -34,8 +41,7 @@ def rows(sensor: "Options", board: "Board", since: int) -> "list[Row]":
             line.read(line.any())
         line.write(b"SINCE %d %d\n" % (since, sensor["rows"]))
         while len(out) <= sensor["rows"]:
-            power.feed()
-            text = line.readline(_LINE)  # type: ignore[call-arg,unused-ignore]
+            text = _line(line)
             if not text:
                 return _some(out, MISSING)
             words = _checked(text)
@@ -50,6 +56,23 @@ def rows(sensor: "Options", board: "Board", since: int) -> "list[Row]":
         return out
     finally:
         line.deinit()
+
+
+def _line(line: "machine.UART") -> bytes:
+    """The bytes up to LF; noise that trickles in costs 4 s: `readline` itself would wait its time limit for each."""
+    text = b""
+    began: "Any" = 0
+    while len(text) < _LINE and text[-1:] != b"\n":
+        power.feed()
+        piece = line.readline(max(1, min(line.any(), _LINE - len(text))))  # type: ignore[call-arg,unused-ignore]
+        if not piece:
+            break
+        if not text:
+            began = time.ticks_ms()
+        text += piece
+        if time.ticks_diff(time.ticks_ms(), began) > _LINE_MS:
+            break
+    return text
 
 
 def _some(out: "list[Row]", code: int) -> "list[Row]":

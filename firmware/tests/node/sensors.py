@@ -495,6 +495,29 @@ def test_a_wire_or_bus_held_low_costs_no_time():
     assert time.now_us - begin < 5000
 
 
+class Trickle(machine.UART):
+    """A byte of noise every 400 ms, each of which `readline` waits for (py/stream.c)."""
+
+    def readline(self, size):
+        for _ in range(size):
+            time.advance(400000)
+        return b"\x5a" * size
+
+
+def test_noise_that_trickles_in_does_not_starve_the_watchdog():
+    board = bench.hardware()
+    sensor = made({"kind": "logger", "uart": 1, "tx": 4, "rx": 5})
+    uart, machine.UART = machine.UART, Trickle
+    power.start(board)
+    begin = time.now_us
+    try:
+        assert fault(lambda s, b: logger.rows(s, b, 0), sensor, board) == 2
+    finally:
+        machine.UART = uart
+        time.watchdog_us = 0
+    assert time.now_us - begin < 5000000
+
+
 def test_a_line_on_which_somebody_never_stops_talking():
     board = bench.hardware()
     talk = {1: lambda _data: b"\x5a" * 5000}
