@@ -4,7 +4,7 @@
 the mains: I = k sqrt(mean((u - mean u)^2)). "dc": a hall sensor (ACS712, ACS758) or a shunt with its amplifier in a
 solar pump's line: I = k (mean u - zero_v). k is `amps_per_v`. Means are over whole mains periods: over parts of one
 they would swing with the phase, and a controller's ripple would stay in.
-Hardware API: machine.ADC read_u16 (RP2040) or read_uv (ESP32); time.ticks_us, ticks_add, ticks_diff.
+Hardware API: machine.ADC read_u16 (RP2040) or read_uv (ESP32); time.ticks_us, ticks_add, ticks_diff, sleep_us.
 """
 
 import time
@@ -31,8 +31,7 @@ def read(sensor: "Options", board: "Board") -> "dict[str, int | float]":
     wave = array("i", bytes(4 * _PERIODS * _PER_PERIOD))
     due = time.ticks_us()
     for i in range(len(wave)):
-        while time.ticks_diff(time.ticks_us(), due) < 0:
-            pass
+        time.sleep_us(max(0, time.ticks_diff(due, time.ticks_us())))
         wave[i] = microvolts(converter, board)
         due = time.ticks_add(due, step_us)
     mean = sum(wave) / len(wave) / 1e6
