@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from suat import __version__
-from suat.commands import demo, device, doctor, herd, look, recompute, station
+from suat.commands import dead_letters, demo, device, doctor, herd, look, recompute, station
 from suat.errors import SuatError
 
 app = typer.Typer(
@@ -23,6 +23,10 @@ app = typer.Typer(
 )
 device_app = typer.Typer(help="Register, list and revoke nodes.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(device_app, name="device")
+letters_app = typer.Typer(
+    help="Points that InfluxDB would not take: list, send again, drop.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(letters_app, name="dead-letters")
 
 
 def examples(*lines: str) -> str:
@@ -80,6 +84,13 @@ device_app.command(
 device_app.command("list")(device.list_devices)
 device_app.command("revoke", short_help="Take a node out of use.", epilog=examples("suat device revoke upper-3"))(
     device.revoke
+)
+letters_app.command("list", epilog=examples("suat dead-letters list --json | jq .reason"))(dead_letters.show)
+letters_app.command("retry", short_help="Send them once more.", epilog=examples("suat dead-letters retry --id 12"))(
+    dead_letters.retry
+)
+letters_app.command("drop", short_help="Forget them.", epilog=examples("suat dead-letters drop --id 12 --id 13"))(
+    dead_letters.drop
 )
 
 

@@ -266,6 +266,11 @@ class Journal:
             )
             connection.execute("DELETE FROM dead_letter WHERE id <= (SELECT max(id) FROM dead_letter) - ?", (LETTERS,))
 
+    def drop_letters(self, numbers: Sequence[int]) -> None:
+        """Forget dead letters: they were taken after all, or nobody wants them."""
+        with self._transaction() as connection:
+            connection.executemany("DELETE FROM dead_letter WHERE id = ?", [(number,) for number in numbers])
+
 
 # Up to the sample before the oldest uncleaned one, so that a start need not look through all of them.
 _CLEANED_UP_TO = (
