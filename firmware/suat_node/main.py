@@ -82,9 +82,7 @@ def _rest(seconds: int) -> None:
         pass
     end = power.clock() + seconds
     while power.clock() < end:
-        power.feed()
-        machine.lightsleep(_NAP_MS)
-    power.feed()
+        power.nap(_NAP_MS)
 
 
 start()

@@ -5,9 +5,9 @@ Every pin that `output` drove keeps its level; the chip isolates all others (ESP
 RP2040: its deepsleep saves nothing, so the program stays in a loop of `machine.lightsleep`. Each piece is shorter than
 the watchdog's 8.4 s: a watchdog that expires in lightsleep locks the chip up (micropython#17228).
 
-Hardware API: machine.WDT, lightsleep, deepsleep, reset_cause, RTC().memory, Pin.irq; time.ticks_ms, sleep_ms, time,
+Hardware API: machine.WDT, lightsleep, deepsleep, reset_cause, RTC().memory, Pin.irq; time.ticks_ms, sleep_ms,
 time_ns; on ESP32 also machine.wake_reason, esp32.gpio_deep_sleep_hold, wake_on_ext0, wake_on_ext1 and Pin(hold=).
-`time.time()` and `time.time_ns()` must go on through sleep; their epoch does not matter.
+`time.time_ns()` must go on through deep sleep, the ticks through light sleep; the epoch does not matter.
 """
 
 import time
@@ -39,6 +39,7 @@ FLOOR = const(2)
 _wdt: "machine.WDT | None" = None
 _outputs: "dict[int, machine.Pin]" = {}
 _touched = False
+_slept_ms = 0  # that `time` does not know of
 linger_ms = 0  # awake after an edge ended a light sleep, for a pulse counter that stood still in it
 pulse_pin = -1  # ESP32: a pulse counter's, whose wakes only count
 pulse_level: "int | None" = None  # on which it wakes
@@ -63,12 +64,29 @@ def restarts(board: "Board") -> bool:
 
 def clock() -> int:
     """Seconds of the node's own clock: only differences mean anything."""
-    return int(time.time())
+    return clock_ms() // 1000
 
 
 def clock_ms() -> int:
     """The same clock in milliseconds."""
-    return int(time.time_ns() // 1000000)
+    return int(time.time_ns() // 1000000) + _slept_ms
+
+
+def nap(ms: int) -> int:
+    """One light sleep, fed; the milliseconds it took, for it may end early.
+
+    An RP2040's `time` stands still in it (micropython#16519: 1.24 to 1.28), its ticks go on.
+    """
+    global _slept_ms
+    feed()
+    before = clock_ms()
+    began = time.ticks_ms()
+    machine.lightsleep(ms)
+    after = clock_ms()
+    gone = time.ticks_diff(time.ticks_ms(), began)
+    _slept_ms += gone - (after - before)
+    feed()
+    return gone
 
 
 def wait_ms(ms: int) -> None:
@@ -169,11 +187,8 @@ def sleep(board: "Board", seconds: int, blob: bytes, wake: "Wake" = ()) -> None:
         left = time.ticks_diff(end, time.ticks_ms())
         if left <= 0:
             break
-        feed()
-        began = time.ticks_ms()
-        machine.lightsleep(min(left, _PIECE_MS))  # may return early, hence the loop
-        feed()
-        if linger_ms and time.ticks_diff(time.ticks_ms(), began) < min(left, _PIECE_MS):
+        gone = nap(min(left, _PIECE_MS))
+        if linger_ms and gone < min(left, _PIECE_MS):
             time.sleep_ms(linger_ms)
     for pin, _ in armed:
         pin.irq(None)

@@ -65,7 +65,10 @@ def lightsleep(ms: "int | None" = None) -> None:
         return
     if not _b.esp32 and ms > _LIGHTSLEEP_MAX_MS:
         _b.fault(_clock.now, f"lightsleep({ms}): an RP2040 sleeps at most 71.6 min")
+    before = _clock.elapsed()
     _b.sleep(int(ms) * 1000, True)
+    if not _b.esp32:  # the seconds of `time` stand still meanwhile (micropython#16519: 1.24 to 1.28)
+        _b.rtc_us -= _clock.elapsed() - before
 
 
 def deepsleep(ms: "int | None" = None) -> None:
