@@ -58,9 +58,9 @@ class Slots:
         """Whether the firmware that runs has yet to be confirmed."""
         return self.trial != _NONE
 
-    def over(self) -> bool:
-        """Whether the trial has lasted too long."""
-        return self.starts < 0 or not 0 <= time.time() - self.since < HOURS * 3600
+    def over(self, now: int) -> bool:
+        """Whether the trial has lasted too long. The firmware's clock goes on where a Pico's own stands still."""
+        return self.starts < 0 or not 0 <= now - self.since < HOURS * 3600
 
     def spare(self) -> str:
         """The slot that an update may overwrite."""
@@ -107,7 +107,7 @@ def _count(slots: Slots, cold: bool) -> None:
     if cold:
         slots.starts -= 1
         slots.since = int(time.time())
-    if slots.over():
+    if slots.over(int(time.time())):
         _tried(slots.roll_back)
     elif cold and not _tried(slots.save):
         slots.trial = _NONE  # a start that can't be counted is not made

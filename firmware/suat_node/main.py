@@ -17,6 +17,7 @@ _WINDOW_MS = const(5000)
 _STEP_MS = const(100)
 _COLLECT = const(8192)  # bytes: garbage left for longer scatters what lives long, and no room of 1 kB is left between
 _NAP_MS = const(7000)  # below the watchdog's 8.3 s
+_RESTED = b"rest"  # in RTC memory: a deep sleep that stands for a reset
 _UNUSABLE_S = const(3600)  # between looks at a configuration that cannot be used
 
 
@@ -24,6 +25,9 @@ def start() -> None:
     """One life of the program, from a start to the reset or the deep sleep that ends it."""
     gc.threshold(_COLLECT)
     cold = machine.reset_cause() != getattr(machine, "DEEPSLEEP_RESET", -1)  # not on an RP2040
+    if not cold and machine.RTC().memory() == _RESTED:
+        machine.RTC().memory(b"")
+        machine.reset()
     if cold and _called():
         _console()
         machine.reset()
@@ -70,16 +74,24 @@ def _console() -> bool:
 
 
 def _rest(seconds: int) -> None:
-    """Lie still with the radio asleep; light sleep, because a reset must follow on every board."""
+    """Lie still with the radio asleep, so that a reset can follow.
+
+    An ESP32-S3 was seen not to wake from a light sleep by itself (micropython PR 19694): it sleeps deep, and the start
+    after that makes itself the reset, which the loader counts.
+    """
     if not seconds:
         return
+    board = None
     try:
         from suat_node import config
         from suat_node.radio.sx126x import Sx126x
 
-        Sx126x(config.board(config.load().board)).sleep(False)
+        board = config.board(config.load().board)
+        Sx126x(board).sleep(False)
     except Exception:  # no configuration, or no radio
         pass
+    if board and power.restarts(board):
+        power.sleep(board, seconds, _RESTED)
     end = power.clock() + seconds
     while power.clock() < end:
         power.nap(_NAP_MS)

@@ -182,6 +182,8 @@ def sleep(board: "Board", seconds: int, blob: bytes, wake: "Wake" = ()) -> None:
     _touched = False
     for pin, level in armed:
         pin.irq(_touch, machine.Pin.IRQ_RISING if level else machine.Pin.IRQ_FALLING)
+        if pin.value() == level:  # it moved while it was armed
+            _touched = True
     end = time.ticks_add(time.ticks_ms(), min(seconds, _LONGEST_S) * 1000)
     while not _touched:
         left = time.ticks_diff(end, time.ticks_ms())

@@ -81,7 +81,7 @@ def watch(node: "Node") -> None:
     if slots is None:
         return
     if slots.on_trial():
-        if slots.over():
+        if slots.over(power.clock()):
             slots.roll_back()
             machine.reset()
         return
