@@ -22,6 +22,7 @@ from suat_wire.region import REGIONS
 
 clock = pytest.importorskip("suat.clock")
 fleet_module = pytest.importorskip("suat_sim.fleet")
+network = pytest.importorskip("suat_sim.network")
 node_process = pytest.importorskip("suat_sim.node_process")
 
 HERE = Path(__file__).parent
@@ -69,11 +70,11 @@ class Station:
         return [message for message in self.seen if message.kind == kind]
 
 
-class BridgeServer(simulator.Server):  # type: ignore[name-defined,misc]
+class BridgeServer(network.Network):  # type: ignore[name-defined,misc]
     """The small network server of the simulator's tests, behind a bridge instead of a packet forwarder."""
 
     def __init__(self, fleet: Any, devices: list[Any], station: Station, rx2: bool) -> None:
-        super().__init__(fleet, devices, rx2)
+        super().__init__(fleet, devices, rx2=rx2)
         self.station = station
         station.received = self.heard
 
@@ -98,7 +99,7 @@ class BridgeServer(simulator.Server):  # type: ignore[name-defined,misc]
 def test_a_node_joins_and_is_acknowledged_through_a_bridge(rx2: bool, record_property: Any) -> None:
     """One bridge instead of a gateway, crystals 40 ppm apart; each downlink goes out in the window and is heard."""
     station = Station()
-    device = simulator.Device("behind the bridge")
+    device = network.Device("behind the bridge")
     pinned = {"channel": 0, "dr": 3, "adr": False}
     node = simulator.spec(device, "heltec_v3", simulator.SOIL, ppm=-20)
     node.config.update(radio=pinned, interval_s=60)

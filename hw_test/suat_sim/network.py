@@ -121,7 +121,7 @@ class Network:
         device.sessions.append(session)
         self.by_addr[session.dev_addr] = (device, session)
         accept = lorawan.join_accept(device.root, nonce, 1, session.dev_addr, self.region.rx2_dr, 1)
-        self._answer(accept, rxpk, address, self.region.join_delays[0])
+        self.answer(accept, rxpk, address, self.region.join_delays[0])
 
     def _data(self, phy: bytes, rxpk: dict[str, Any], address: Address) -> None:
         now_us = self.fleet.start_us + self.fleet.now_us()
@@ -166,7 +166,7 @@ class Network:
             ack=confirmed,
         )
         session.down += 1
-        self._answer(down, rxpk, address, self.region.rx1_delay_s)
+        self.answer(down, rxpk, address, self.region.rx1_delay_s)
 
     def _samples(self, device: Device, data: bytes, fport: int, now: float, again: bool) -> int | None:
         """Keep the samples of a frame unless it came before; the record it asks from."""
@@ -183,7 +183,8 @@ class Network:
             device.newest = max(device.newest, record)
         return asked
 
-    def _answer(self, phy: bytes, rxpk: dict[str, Any], address: Address, delay_s: int) -> None:
+    def answer(self, phy: bytes, rxpk: dict[str, Any], address: Address, delay_s: int) -> None:
+        """Send a frame `delay_s` after the uplink, or a second later in RX2."""
         if self.rx2:
             hz, datr, delay_s = self.region.rx2_hz, self.region.datr(self.region.rx2_dr), delay_s + 1
         else:
