@@ -230,10 +230,19 @@ class Fleet:
             self._incident(Incident(name, start, "fault", "it sends while its receiver was still said to listen"))
             start = self.now_us()
         frame = Frame(name, self.air.number(name), start, start + airtime, hz, sf, bw, dbm, flags, preamble, payload)
+        self.put(frame, node.index)
+
+    def put(self, frame: Frame, index: int) -> None:
+        """A frame on the air, of a node or of a guest that runs elsewhere; `index` orders events of one instant."""
         if self.witness is not None:
             self.witness(frame)
-        self._push(start, _UP_BEGINS, node.index, frame)
-        self._push(start + airtime, _UP_ENDS, node.index, frame)
+        self._push(frame.start_us, _UP_BEGINS, index, frame)
+        self._push(frame.end_us, _UP_ENDS, index, frame)
+
+    def open(self, window: Window, index: int) -> None:
+        """A receiver opens, of a node or of a guest."""
+        self._push(window.open_us, _OPENS, index, window)
+        self._push(window.close_us, _CLOSES, index, window)
 
     def _window(self, node: NodeProcess, fields: tuple[Any, ...]) -> None:
         start, close, after, hz, bw, sf, flags, _ = fields
@@ -242,9 +251,7 @@ class Fleet:
             self._bound_stale = True
             node.heard(end_us, kind, data, rssi, snr)
 
-        window = Window(node.spec.name, start, close, hz, sf, bw, flags, after, answer)
-        self._push(start, _OPENS, node.index, window)
-        self._push(close, _CLOSES, node.index, window)
+        self.open(Window(node.spec.name, start, close, hz, sf, bw, flags, after, answer), node.index)
 
     def _look(self, node: NodeProcess, fields: tuple[Any, ...]) -> None:
         start, close, _, hz, bw, sf, flags, _ = fields

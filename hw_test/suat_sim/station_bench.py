@@ -52,7 +52,7 @@ class StationBench:
         self.scheduler = VirtualScheduler(start_us)
         self.station = Station(self.scheduler, self.config, pace=PACE, durable=False)
         self.registrations: dict[str, int] = {}
-        specs = [replace(node, config={**node.config, "otaa": self._register(node.name)}) for node in nodes]
+        specs = [replace(node, config={**node.config, "otaa": self.register(node.name)}) for node in nodes]
         gateways = (GatewaySpec(keepalive_s=3600.0),)
         self.fleet = Fleet(self.scheduler, specs, seed=seed, air=air, gateways=gateways)
         source = SemtechUdp(self.station.ingress, send=self.fleet.send)
@@ -60,7 +60,7 @@ class StationBench:
         self.fleet.attach(source.datagram_received)
         self.station.pipeline.start()
 
-    def _register(self, name: str) -> Mapping[str, str]:
+    def register(self, name: str) -> Mapping[str, str]:
         """Make the node known to the station; its keys for suat.json."""
         key = hashlib.blake2b(name.encode(), digest_size=24).digest()
         eui, app_key = key[:8].hex(), key[8:].hex()
