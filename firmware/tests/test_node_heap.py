@@ -24,7 +24,9 @@ ROLES = {
     "soil": ({"__init__", "capacitive", "battery", "ds18b20"}, {"__init__", "heltec_v3"}),
     "water": ({"__init__", "pressure", "ultrasonic", "flow", "battery", "ds18b20"}, {"__init__", "pico_waveshare"}),
 }
-WATER_ONLY = {"suat_node/events"}
+# what the other roles have no use for
+ONLY = {"suat_node/events": "water", "suat_node/bridge": "bridge", "suat_wire/bridge": "bridge"}
+BRIDGE = "from suat_node import bridge, config, crash, power; import sys; print(' '.join(sys.modules))"
 
 Record = Callable[[str, object], None]
 
@@ -47,7 +49,8 @@ def firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def on_micropython(path: str, folder: Path, heap_kb: int, program: str, *arguments: str) -> str:
     done = subprocess.run(
-        [MICROPYTHON, "-X", f"heapsize={heap_kb}K", str(HERE / "node_fakes" / program), *arguments],
+        [MICROPYTHON, "-X", f"heapsize={heap_kb}K", program, *arguments],
+        cwd=HERE / "node_fakes",
         env={"MICROPYPATH": f"{path}:.frozen", "SUAT_TEST_FOLDER": str(folder / "suat")},
         capture_output=True,
         text=True,
@@ -73,7 +76,22 @@ def wakes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
-def test_the_firmware_is_small(sizes: dict[str, int], wakes: dict[str, Any], record_property: Record) -> None:
+def imported(sizes: dict[str, int], modules: list[str]) -> int:
+    """Bytes of the .mpy files of these modules, packages among them."""
+    places = [name.replace(".", "/") for name in modules]
+    return sum(sizes.get(place, 0) + sizes.get(f"{place}/__init__", 0) for place in places)
+
+
+@pytest.fixture(scope="session")
+def bridge(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The modules that a bridge imports."""
+    path = f"{HERE / 'node_fakes'}:{FIRMWARE}"
+    return on_micropython(path, tmp_path_factory.mktemp("bridge"), 4 * HEAP_KB, "-c", BRIDGE)
+
+
+def test_the_firmware_is_small(
+    sizes: dict[str, int], wakes: dict[str, Any], bridge: str, record_property: Record
+) -> None:
     """.mpy files on flash are copied to the heap when they are imported: what is imported counts most."""
     figures = {"whole": sum(sizes.values())}
     for role, (sensors, boards) in ROLES.items():
@@ -82,16 +100,15 @@ def test_the_firmware_is_small(sizes: dict[str, int], wakes: dict[str, Any], rec
             for name, size in sizes.items()
             if (not name.startswith("suat_node/sensors/") or name.rsplit("/", 1)[1] in sensors)
             and (not name.startswith("suat_node/boards/") or name.rsplit("/", 1)[1] in boards)
-            and (name not in WATER_ONLY or role == "water")
+            and ONLY.get(name, role) == role
         )
-    places = [name.replace(".", "/") for name in wakes["modules"]]
-    loaded = figures["soil node, imported"] = sum(
-        sizes.get(name, 0) + sizes.get(f"{name}/__init__", 0) for name in places
-    )
+    figures["soil node, imported"] = imported(sizes, wakes["modules"])
+    figures["bridge, imported"] = imported(sizes, bridge.split())
     for name, size in figures.items():
         record_property(f"mpy bytes, {name}", size)
         print(f"{name}: {size} bytes of .mpy")
-    assert 40_000 < loaded < LOADED
+    assert 40_000 < figures["soil node, imported"] < LOADED
+    assert 10_000 < figures["bridge, imported"] < figures["soil node, imported"]
     assert figures["soil node"] < CARRIED
 
 
