@@ -91,6 +91,7 @@ def _rest(seconds: int) -> None:
     except Exception:  # no configuration, or no radio
         pass
     if board and power.restarts(board):
+        power.pulse_level = None  # a running meter must not cut the rest short
         power.sleep(board, seconds, _RESTED)
     end = power.clock() + seconds
     while power.clock() < end:

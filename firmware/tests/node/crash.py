@@ -7,6 +7,7 @@ import time
 from binascii import crc32
 
 import bench
+import esp32
 import flash
 import machine
 import network
@@ -216,6 +217,20 @@ def test_it_rests_asleep_with_the_radio_asleep_and_the_watchdog_fed():
         whole, light = start(boom, board, conf)  # the fake clock raises when the watchdog starves
         assert machine.chip.asleep
         assert whole - light < 1, (whole, light)
+
+
+def test_a_running_meter_does_not_cut_the_rest_short():
+    board, conf = fresh("heltec_v3")
+    power.pulse_pin, power.pulse_level = 5, 0
+    armed = []
+    wake_on_ext1 = esp32.wake_on_ext1
+    esp32.wake_on_ext1 = lambda pins, level: armed.append(pins)
+    try:
+        assert start(boom, board, conf)[0] >= 60
+    finally:
+        esp32.wake_on_ext1 = wake_on_ext1
+        power.pulse_pin, power.pulse_level = -1, None
+    assert armed == []
 
 
 def test_a_radio_that_hangs_does_not_keep_it_from_resting():
