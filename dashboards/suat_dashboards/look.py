@@ -7,9 +7,10 @@ from typing import Any
 
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import dashboard as model
-from suat.config import Config, RulesTable
+from suat.config import Config
 from suat.locales import catalogue, text
 from suat.pasture.alerts import CRITICAL_DAYS, CRITICAL_PCT, LOW_PCT
+from suat.pasture.tables import RulesTable
 from suat.show.board.cards import MANY_DAYS, TONES
 
 from suat_dashboards.query import UNKNOWN

@@ -19,10 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from suat.clock import VirtualScheduler
-from suat.config import InfluxTable
 from suat.records import Admitted, Batch, KeptSample, Row, SessionUpdate
 from suat.store.influx import Forwarder
 from suat.store.points import Points
+from suat.store.tables import InfluxTable
 from suat_sim.kept import START_US, Kept, device, row
 from suat_sim.servers import ServerError, influxd
 

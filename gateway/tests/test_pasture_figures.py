@@ -5,7 +5,6 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from suat.config import RulesTable
 from suat.pasture.drinking import DRINKS, water_days, water_per_head_l
 from suat.pasture.grass import grazing_days, intake_kg_day, left_kg, reachable_area_ha
 from suat.pasture.model import DAY_US, HOUR_US, SoilDay, stays
@@ -19,6 +18,7 @@ from suat.pasture.soil_water import (
     root_depth_m,
     total_available_mm,
 )
+from suat.pasture.tables import RulesTable
 from suat.pasture.water_use import daily_use_l, falls, metered_use
 from suat.store.rows import Move
 
@@ -114,7 +114,7 @@ def test_what_other_stock_drinks(species, cool, warm):
 def test_every_species_of_the_configuration_has_its_figures():
     from typing import get_args
 
-    from suat.config import Species
+    from suat.pasture.tables import Species
 
     assert set(get_args(Species)) == set(DRINKS)
 

@@ -125,7 +125,7 @@ def test_weeks_without_a_database_cost_no_memory(tmp_path: Path) -> None:
         import resource, sys
         from pathlib import Path
         from suat.clock import VirtualScheduler
-        from suat.config import InfluxTable
+        from suat.store.tables import InfluxTable
         from suat.store.influx import Forwarder
         from suat_sim.kept import START_US, Kept, device, soil_rows
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 from suat.clock import VirtualScheduler
-from suat.config import InfluxTable
 from suat.store import influx
 from suat.store.influx import BATCH_LINES, REFUSED_S, SINK, Forwarder, resend
 from suat.store.influx_http import Answer, Verdict, classify
 from suat.store.journal import JournalError
 from suat.store.points import Points
 from suat.store.rows import Status
+from suat.store.tables import InfluxTable
 from suat_sim.kept import START_US, Kept, device, soil_rows, water_rows
 
 TABLE = InfluxTable(url="http://127.0.0.1:1", api="v1", database="pasture")

@@ -16,7 +16,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from suat.clock import LoopScheduler, VirtualScheduler
-from suat.config import BucketsTable, InfluxTable
 from suat.records import Flag
 from suat.store import influx
 from suat.store.channels import BY_CODE
@@ -24,6 +23,7 @@ from suat.store.influx import Forwarder, resend
 from suat.store.influx_http import Verdict, open_writer
 from suat.store.packed import unpack_cleaned, unpack_window
 from suat.store.points import tag_value, text_value
+from suat.store.tables import BucketsTable, InfluxTable
 from suat_sim.kept import START_US, Kept, device, soil_rows, water_rows
 from suat_sim.servers import Influxd, Server, influx_v2_proxy, influxd
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from suat.cli import main
-from suat.config import BucketsTable
 from suat.store.journal import Journal
 from suat.store.letters import _place
+from suat.store.tables import BucketsTable
 from suat_sim.servers import Influxd, influxd
 
 GOOD = "soil,node=upper-3,probe=upper moisture=0.21,ok=1i 1780000000000000"

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from suat.config import RulesTable
 from suat.pasture.case import WaterView
 from suat.pasture.model import Node
 from suat.pasture.rules import OURS, Value
+from suat.pasture.tables import RulesTable
 
 LOW_PCT = 30.0
 CRITICAL_PCT = 15.0

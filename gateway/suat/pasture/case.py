@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from typing import Literal
 
-from suat.config import Config, HerdTable, PaddockTable, RulesTable, WaterPointTable
+from suat.config import Config
 from suat.pasture import grass
 from suat.pasture.drinking import water_days, water_per_head_l
 from suat.pasture.model import DAY_US, HOUR_US, Layer, Snapshot, Soil, Stay, Water
@@ -20,6 +20,7 @@ from suat.pasture.soil_water import (
     root_depth_m,
     total_available_mm,
 )
+from suat.pasture.tables import HerdTable, PaddockTable, RulesTable, WaterPointTable
 
 Gap = Literal["missing", "stale", "uncalibrated", "fault", "frost"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from suat.config import RulesTable
 from suat.pasture.model import DAY_US, SoilDay
+from suat.pasture.tables import RulesTable
 
 
 @dataclass(frozen=True, slots=True)

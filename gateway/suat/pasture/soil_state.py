@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from suat.config import PaddockTable, RulesTable
 from suat.pasture.model import DAY_US, HOUR_US, Layer, Soil, SoilDay
 from suat.pasture.probes import WIDTH_1D_S, WIDTH_1H_S, ProbeAt, Readings, Station, newest
 from suat.pasture.soil_water import TEXTURES, TOPSOIL_CM, Texture, profile_fraction_available, root_depth_m
+from suat.pasture.tables import PaddockTable, RulesTable
 
 NEAR_SURFACE_CM = 10.0  # the depth whose temperature decides on growth and frost
 TOPSOIL_LOOKBACK_US = 14 * DAY_US

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from suat.config import Config, HerdTable, PaddockTable, WaterPointTable
+from suat.config import Config
 from suat.pasture import alerts, case, ranking, rules
 from suat.pasture.drinking import water_per_head_l
 from suat.pasture.model import Node, Snapshot
 from suat.pasture.probes import Readings
 from suat.pasture.snapshot import take
+from suat.pasture.tables import HerdTable, PaddockTable, WaterPointTable
 from suat.pasture.wording import alert_sentence, reason_sentence, rounded_down
 
 Json = dict[str, Any]

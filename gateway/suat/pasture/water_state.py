@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from suat.config import RulesTable, WaterPointTable
 from suat.pasture.model import DAY_US, HOUR_US, Water
 from suat.pasture.probes import WIDTH_1H_S, Newest, ProbeAt, Readings, Station, newest
+from suat.pasture.tables import RulesTable, WaterPointTable
 from suat.pasture.water_use import DAYS, LEVEL_NOISE, daily_use_l
 
 

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from suat.clock import Scheduler, Timer
-from suat.config import InfluxTable
 from suat.store.influx_http import Answer, Verdict, Writer, open_writer, places
 from suat.store.journal import Journal, JournalError
 from suat.store.points import Points, alert_lines, status_lines
 from suat.store.reader import Reader
 from suat.store.rows import OutboxEntry
+from suat.store.tables import InfluxTable
 
 log = logging.getLogger(__name__)
 

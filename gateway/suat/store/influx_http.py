@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import urllib3
 
-from suat.config import BucketsTable, InfluxTable
+from suat.store.tables import BucketsTable, InfluxTable
 
 TIMEOUT_S = 10.0
 RETRY_AFTER_MAX_S = 3600.0

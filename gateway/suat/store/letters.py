@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from suat.config import BucketsTable
 from suat.errors import SuatError
 from suat.store.influx_http import Verdict, Writer, places
 from suat.store.journal import Journal
 from suat.store.points import WINDOW_SUFFIX
+from suat.store.tables import BucketsTable
 
 BATCH = 1000
 
