@@ -17,7 +17,6 @@ import json
 import os
 import socket
 import time
-from binascii import b2a_base64
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -30,11 +29,11 @@ from suat.network.devices import Devices
 from suat.network.downlink import Downlinks
 from suat.network.join import Joins
 from suat.records import Admitted, DeviceRecord, SessionUpdate
+from suat_sim import witness
 from suat_wire import lorawan, payload
 from suat_wire.region import REGIONS
 
 START_US = 1_780_000_000_000_000
-GATEWAY = bytes.fromhex("a84041ffff1ee2b4")
 
 
 def _key(number: int, salt: int) -> bytes:
@@ -55,43 +54,17 @@ def registry(nodes: int) -> Devices:
     return devices
 
 
-def readings() -> dict[tuple[str, str], float | int]:
-    """A soil node's usual sample: 4 probes with moisture, temperature and EC, and the battery."""
-    values: dict[tuple[str, str], float | int] = {("node", "battery"): 3.3}
-    for probe in range(1, 5):
-        values |= {
-            (f"probe{probe}", "vwc"): 0.2 + probe / 100,
-            (f"probe{probe}", "temperature"): 12.5,
-            (f"probe{probe}", "ec"): 0.4,
-        }
-    return values
-
-
 def datagrams(devices: Devices, frames: int) -> list[bytes]:
-    """PUSH_DATA packets, one frame each, the nodes in turn."""
-    values = readings()
-    sessions = [devices.by_addr[addr][0] for addr in sorted(devices.by_addr)]
+    """PUSH_DATA packets, one frame each, the nodes in turn: 4 probes with all they have, and the battery."""
+    probes = [{"vwc": 0.2 + probe / 100, "temperature": 12.5, "ec": 0.4} for probe in range(1, 5)]
+    nodes = sorted(devices.by_addr)
     out = []
     for number in range(frames):
-        session = sessions[number % len(sessions)]
-        fcnt = number // len(sessions)
-        data, fport = payload.encode([payload.Sample(fcnt, 0, values)], 51)
-        phy = lorawan.seal(session.nwk, session.app, lorawan.UNCONFIRMED_UP, session.dev_addr, fcnt, fport, data)
-        entry = {
-            "tmst": number * 100 % 2**32,
-            "chan": 0,
-            "rfch": 0,
-            "freq": 865.0625,
-            "stat": 1,
-            "modu": "LORA",
-            "datr": "SF9BW125",
-            "codr": "4/5",
-            "lsnr": 7.25,
-            "rssi": -96,
-            "size": len(phy),
-            "data": b2a_base64(phy, newline=False).decode(),
-        }
-        out.append(b"\x02" + (number & 0xFFFF).to_bytes(2, "big") + b"\x00" + GATEWAY + orjson.dumps({"rxpk": [entry]}))
+        node, fcnt = nodes[number % len(nodes)], number // len(nodes)
+        sample = witness.soil_sample(fcnt, probes, 3.3)
+        phy = witness.data_up(_key(node, 1), _key(node, 2), node, fcnt, sample)
+        entry = witness.rxpk(phy, tmst=number * 100 % 2**32, lsnr=7.25, rssi=-96)
+        out.append(witness.push_data(entry, token=number))
     return out
 
 
@@ -170,13 +143,13 @@ def steps(packets: list[bytes], nodes: int) -> dict[str, float]:
     """us a frame of each step alone."""
     devices = registry(nodes)
     entries = [orjson.loads(packet[12:])["rxpk"][0] for packet in packets]
-    uplinks = [_uplink(entry, GATEWAY.hex(), "semtech_udp", START_US) for entry in entries]
+    uplinks = [_uplink(entry, witness.GATEWAY, "semtech_udp", START_US) for entry in entries]
     frames = [lorawan.parse_data(uplink.phy) for uplink in uplinks]
     judged = [(devices.by_addr[f.dev_addr][0], f, i // nodes) for i, f in enumerate(frames)]
     opened = [lorawan.open_payload(s.nwk, s.app, f, n) for s, f, n in judged]
     return {
         "JSON": _cost(lambda packet: orjson.loads(packet[12:]), packets),
-        "rxpk -> Uplink": _cost(lambda entry: _uplink(entry, GATEWAY.hex(), "semtech_udp", START_US), entries),
+        "rxpk -> Uplink": _cost(lambda entry: _uplink(entry, witness.GATEWAY, "semtech_udp", START_US), entries),
         "parse_data": _cost(lambda uplink: lorawan.parse_data(uplink.phy), uplinks),
         "MIC": _cost(lambda item: lorawan.mic_ok(item[0].nwk, item[1], item[2]), judged),
         "decrypt": _cost(lambda item: lorawan.open_payload(item[0].nwk, item[0].app, item[1], item[2]), judged),

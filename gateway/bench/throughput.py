@@ -27,17 +27,14 @@ import sys
 import tempfile
 import time
 import urllib.request
-from binascii import b2a_base64
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 from suat.network.admit import COLLECT_S
 from suat.records import DeviceRecord, Probe, SessionUpdate
 from suat.store.journal import Journal
-from suat_wire import lorawan, payload
-from suat_wire.aes import Aes
+from suat_sim import witness
 
 RATES = (1_000, 2_000, 5_000, 7_500, 10_000)
 READY_S = 30.0
@@ -45,7 +42,6 @@ SETTLE_S = 120.0  # for what was received to be cleaned
 QUIET_S = 5.0  # nothing new for so long: nothing more will come
 WARM = 2_000  # frames before the measurement: imports, caches, the first checkpoint
 WARM_RATE = 1_000
-GATEWAY = bytes.fromhex("a84041ffff1ee2b4")
 READINGS = 13  # a sample
 CONFIG = """
 [station]
@@ -167,7 +163,7 @@ def _free_port(kind: socket.SocketKind) -> int:
         return int(probe.getsockname()[1])
 
 
-def register(journal_path: Path, nodes: int) -> list[tuple[int, Aes, Aes]]:
+def register(journal_path: Path, nodes: int) -> list[tuple[int, bytes, bytes]]:
     """(DevAddr, keys) of nodes registered in a new journal."""
     sessions = []
     probes = tuple(Probe(f"p{position}", 10 * position, position) for position in range(1, 5))
@@ -176,40 +172,23 @@ def register(journal_path: Path, nodes: int) -> list[tuple[int, Aes, Aes]]:
             nwk, app = os.urandom(16), os.urandom(16)
             device = DeviceRecord(0, f"n{number}", "soil", f"{number:016x}", None, "p", None, probes, 0)
             journal.add_device(device, SessionUpdate(0, 0, 0, False, number, nwk, app))
-            sessions.append((number, Aes(nwk), Aes(app)))
+            sessions.append((number, nwk, app))
     return sessions
 
 
-def packets(sessions: list[tuple[int, Aes, Aes]], frames: int) -> list[bytes]:
+def packets(sessions: list[tuple[int, bytes, bytes]], frames: int) -> list[bytes]:
     """PUSH_DATA packets, the nodes in turn; values move a little, as soil does."""
     out = []
     for number in range(frames):
         dev_addr, nwk, app = sessions[number % len(sessions)]
         fcnt = number // len(sessions)
-        values: dict[tuple[str, str], float] = {("node", "battery"): 3.3}
-        for probe in range(1, 5):
-            values |= {
-                (f"probe{probe}", "vwc"): 0.2 + probe / 100 + fcnt % 7 / 1000,
-                (f"probe{probe}", "temperature"): 12.5 + fcnt % 5 / 100,
-                (f"probe{probe}", "ec"): 0.4,
-            }
-        data, fport = payload.encode([payload.Sample(fcnt, 0, values)], 51)
-        phy = lorawan.seal(nwk, app, lorawan.UNCONFIRMED_UP, dev_addr, fcnt, fport, data)
-        entry = {
-            "tmst": number * 100 % 2**32,
-            "chan": 0,
-            "rfch": 0,
-            "freq": 865.0625,
-            "stat": 1,
-            "modu": "LORA",
-            "datr": "SF9BW125",
-            "codr": "4/5",
-            "lsnr": 7.25,
-            "rssi": -96,
-            "size": len(phy),
-            "data": b2a_base64(phy, newline=False).decode(),
-        }
-        out.append(b"\x02" + (number & 0xFFFF).to_bytes(2, "big") + b"\x00" + GATEWAY + orjson.dumps({"rxpk": [entry]}))
+        probes = [
+            {"vwc": 0.2 + probe / 100 + fcnt % 7 / 1000, "temperature": 12.5 + fcnt % 5 / 100, "ec": 0.4}
+            for probe in range(1, 5)
+        ]
+        phy = witness.data_up(nwk, app, dev_addr, fcnt, witness.soil_sample(fcnt, probes, 3.3))
+        entry = witness.rxpk(phy, tmst=number * 100 % 2**32, lsnr=7.25, rssi=-96)
+        out.append(witness.push_data(entry, token=number))
     return out
 
 

@@ -5,7 +5,6 @@ Every process is ended by its own handle, with a time limit, whatever the test d
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import secrets
@@ -26,8 +25,7 @@ from typing import Any
 import pytest
 from suat.records import DeviceRecord, Probe, SessionUpdate
 from suat.store.journal import Journal
-from suat_wire import lorawan, payload
-from suat_wire.aes import Aes
+from suat_sim import witness
 
 PEERS = Path(__file__).parents[3] / "firmware" / "tests"  # where npm lora-packet is installed
 READY_S = 30.0  # a busy machine is not a failure
@@ -73,14 +71,13 @@ class AbpNode:
 
     name: str
     dev_addr: int
-    nwk: Aes
-    app: Aes
+    nwk: bytes
+    app: bytes
 
     def frame(self, fcnt: int, vwc: float = 0.25, ack_from: int | None = None) -> bytes:
         """PHY bytes of an uplink whose one sample has the frame's number as its record."""
-        readings = {("probe1", "vwc"): vwc, ("probe1", "temperature"): 12.5, ("node", "battery"): 3.3}
-        data, fport = payload.encode([payload.Sample(fcnt, 0, readings)], 51, ack_from)
-        return lorawan.seal(self.nwk, self.app, lorawan.UNCONFIRMED_UP, self.dev_addr, fcnt, fport, data)
+        sample = witness.soil_sample(fcnt, [{"vwc": vwc, "temperature": 12.5}], 3.3, ack_from=ack_from)
+        return witness.data_up(self.nwk, self.app, self.dev_addr, fcnt, sample)
 
 
 class Station:
@@ -235,7 +232,7 @@ class Station:
                     added_us=time.time_ns() // 1000,
                 )
                 journal.add_device(device, SessionUpdate(0, 0, 0, False, number, nwk, app))
-                nodes.append(AbpNode(device.name, number, Aes(nwk), Aes(app)))
+                nodes.append(AbpNode(device.name, number, nwk, app))
         return nodes
 
     def cleaned_up(self) -> None:
@@ -248,7 +245,7 @@ class Station:
 class Concentrator:
     """An independent packet forwarder: Semtech's UDP protocol by hand."""
 
-    def __init__(self, port: int, eui: str = "a84041ffff1ee2b4") -> None:
+    def __init__(self, port: int, eui: str = witness.GATEWAY) -> None:
         self.eui = bytes.fromhex(eui)
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
@@ -274,21 +271,7 @@ class Concentrator:
     @staticmethod
     def body(phy: bytes, **fields: Any) -> bytes:
         """The JSON of a PUSH_DATA with one frame."""
-        entry: dict[str, Any] = {
-            "tmst": 1_000_000,
-            "chan": 0,
-            "rfch": 0,
-            "freq": 865.0625,
-            "stat": 1,
-            "modu": "LORA",
-            "datr": "SF9BW125",
-            "codr": "4/5",
-            "rssi": -90,
-            "lsnr": 5.5,
-            "size": len(phy),
-            "data": base64.b64encode(phy).decode(),
-        }
-        return json.dumps({"rxpk": [entry | fields]}).encode()
+        return json.dumps({"rxpk": [witness.rxpk(phy, **fields)]}).encode()
 
     def push(self, phy: bytes, **fields: Any) -> None:
         """Deliver a frame; it must be acknowledged at once."""

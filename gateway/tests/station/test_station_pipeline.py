@@ -26,8 +26,7 @@ from suat.network.keys import RootKeys
 from suat.station import Station
 from suat.store.influx_http import Answer, Verdict
 from suat.store.journal import JournalError
-from suat_wire import lorawan, payload
-from suat_wire.aes import Aes
+from suat_sim import witness
 
 START_US = 1_780_272_000_000_000  # 2026-06-01T00:00:00Z
 ADDRESS = ("127.0.0.1", 40000)
@@ -43,10 +42,8 @@ class Node:
         self.nwk_skey, self.app_skey = secrets.token_bytes(16), secrets.token_bytes(16)
 
     def frame(self, fcnt: int, ack_from: int | None = None) -> bytes:
-        readings = {("probe1", "vwc"): 0.25, ("node", "battery"): 3.3}
-        data, fport = payload.encode([payload.Sample(fcnt, 0, readings)], 51, ack_from)
-        keys = Aes(self.nwk_skey), Aes(self.app_skey)
-        return lorawan.seal(*keys, lorawan.UNCONFIRMED_UP, self.dev_addr, fcnt, fport, data)
+        sample = witness.soil_sample(fcnt, [{"vwc": 0.25}], 3.3, ack_from=ack_from)
+        return witness.data_up(self.nwk_skey, self.app_skey, self.dev_addr, fcnt, sample)
 
 
 class Site:
