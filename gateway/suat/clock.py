@@ -10,12 +10,16 @@ import asyncio
 import heapq
 import itertools
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 Done = Callable[[T | None, BaseException | None], None]
+
+# Until its clock is trusted a station counts from the machine's start: a time below this is no date. Ten years.
+UNDATED_US = 315_576_000_000_000
 
 
 class Timer(Protocol):
@@ -27,11 +31,16 @@ class Timer(Protocol):
 class Scheduler(Protocol):
     """Time and what happens in it. All callbacks run on one thread, the scheduler's."""
 
+    trusted: bool  # whether `wall_us` is the date; until then it counts from the machine's start (UNDATED_US)
+
     def monotonic(self) -> float:
         """Seconds that only grow; the zero is arbitrary."""
 
     def wall_us(self) -> int:
-        """UTC in microseconds since 1970, as the machine believes it to be."""
+        """UTC in microseconds since 1970, as well as the station knows it; it never follows a jump by itself."""
+
+    def steer(self, offset_us: int, trusted: bool) -> None:
+        """From now on `wall_us` is the monotonic time and this [us] (timekeeping.py)."""
 
     def call_at(self, when: float, call: Callable[..., None], *args: Any) -> Timer:
         """Run `call(*args)` at monotonic time `when` [s]."""
@@ -52,12 +61,19 @@ class LoopScheduler:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._workers: dict[str, ThreadPoolExecutor] = {}
+        self._handed_over: dict[str, deque[float]] = {}  # by lane: when each work that is not done was given
+        self._offset_us = time.time_ns() // 1000 - int(loop.time() * 1e6)
+        self.trusted = True
 
     def monotonic(self) -> float:
         return self._loop.time()
 
     def wall_us(self) -> int:
-        return time.time_ns() // 1000
+        return int(self._loop.time() * 1e6) + self._offset_us
+
+    def steer(self, offset_us: int, trusted: bool) -> None:
+        self._offset_us = offset_us
+        self.trusted = trusted
 
     def call_at(self, when: float, call: Callable[..., None], *args: Any) -> Timer:
         return self._loop.call_at(when, call, *args)
@@ -69,12 +85,26 @@ class LoopScheduler:
         def finished(future: Future[T]) -> None:
             error = future.exception()
             result = None if error else future.result()
-            self._loop.call_soon_threadsafe(done, result, error)
+            self._loop.call_soon_threadsafe(taken, result, error)
+
+        def taken(result: T | None, error: BaseException | None) -> None:
+            waiting.popleft()
+            if waiting:
+                waiting[0] = self._loop.time()  # its turn has only now come
+            done(result, error)
 
         worker = self._workers.get(lane)
         if worker is None:
             worker = self._workers[lane] = ThreadPoolExecutor(1, thread_name_prefix=f"suat-{lane}")
+            self._handed_over[lane] = deque()
+        waiting = self._handed_over[lane]
+        waiting.append(self._loop.time())
         worker.submit(work).add_done_callback(finished)
+
+    def working_s(self) -> dict[str, float]:
+        """By lane: how long its present work has gone on [s], 0 when there is none."""
+        now = self._loop.time()
+        return {lane: now - waiting[0] if waiting else 0.0 for lane, waiting in self._handed_over.items()}
 
     def close(self) -> None:
         """Wait for the work that was handed over, then let the threads go."""
@@ -99,6 +129,7 @@ class VirtualScheduler:
 
     def __init__(self, start_us: int) -> None:
         self._start_us = start_us
+        self.trusted = True
         self._now = 0.0
         self._order = itertools.count()
         self._events: list[tuple[float, int, _Event]] = []
@@ -108,6 +139,10 @@ class VirtualScheduler:
 
     def wall_us(self) -> int:
         return self._start_us + round(self._now * 1e6)
+
+    def steer(self, offset_us: int, trusted: bool) -> None:
+        self._start_us = offset_us
+        self.trusted = trusted
 
     def at_us(self, wall_us: int) -> float:
         """The monotonic time [s] of a wall instant [us]."""
