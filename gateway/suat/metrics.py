@@ -46,3 +46,9 @@ BACKLOG = Gauge("suat_outbox_entries", "Journal entries that InfluxDB has not be
 BROKER_CONNECTED = Gauge(
     "suat_broker_connected", "Whether the MQTT broker lets the station read", ["broker"], registry=REGISTRY
 )
+BRIDGE_READY = Gauge(
+    "suat_bridge_ready", "Whether the radio on USB listens where it should", ["port"], registry=REGISTRY
+)
+BRIDGE_COUNTS = Gauge(
+    "suat_bridge_count", "What the radio on USB counts itself, since its start", ["port", "what"], registry=REGISTRY
+)

@@ -54,6 +54,7 @@ class Station:
             server.counters,
             server.direct.relayed,
             server.direct.measured,
+            config.station.region,
         )
 
     def open(self, table: Any) -> Source:

@@ -73,6 +73,7 @@ class Ingress:
     counters: dict[str, int] = field(default_factory=new_counters)
     on_relayed: Callable[[Relayed], None] = _nowhere
     on_measured: Callable[[Measured], None] = _nowhere
+    region: str = "IN865"
 
 
 Factory = Callable[[Any, Ingress], Source]
