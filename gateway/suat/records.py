@@ -198,3 +198,4 @@ class Committed:
 
     samples: tuple[KeptSample, ...]  # those that were new, in order
     acknowledgements: dict[int, Acknowledgement]  # index into `admitted` -> answer, for those that asked
+    undated: int = 0  # frames that were received before the clock was trusted: they wait for their date

@@ -14,7 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
+from suat.hardware import boot_id
 from suat.records import Acknowledgement, Admitted, Batch, Committed, DeviceRecord, KeptSample, SessionUpdate
+from suat.store import undated
 from suat.store.database import JournalError, explained, open_writer
 from suat.store.outbox import forget_told, last_number, place, tell, tell_again
 from suat.store.reader import CLEANED_UP_TO, Reader
@@ -34,8 +36,10 @@ class Journal:
 
     def __init__(self, path: Path, *, durable: bool = True) -> None:
         self.path = path
+        self.floor_us = 0  # no sample is dated before it
         self._durable = durable
         self._connection = open_writer(path, durable)
+        self._holds_undated = undated.held(self._connection)
 
     def close(self) -> None:
         self._connection.close()
@@ -66,41 +70,63 @@ class Journal:
                 raise
 
     def commit(self, batch: Batch) -> Committed:
-        """Write what was admitted; then say which samples were new, and what is held of the records asked about."""
+        """Write what was admitted; then say which samples were new, and what is held of the records asked about.
+
+        What was received before the clock was trusted waits for its date (`date`) and is not among the new ones.
+        """
+        dated, waiting = undated.split(batch.admitted)
         with self._transaction() as connection:
             frames = [admitted.session for admitted in batch.admitted if admitted.session is not None]
             write_sessions(connection, [*frames, *batch.sessions])
-            first = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM sample").fetchone()[0]
-            rows = list(_sample_rows(batch.admitted, first))
-            connection.executemany(
-                "INSERT INTO sample (id, registration, record, time_us, received_us, fcnt, rssi, snr, body)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (registration, record) DO NOTHING",
-                rows,
-            )
-            new = connection.execute("SELECT id FROM sample WHERE id >= ? ORDER BY id", (first,)).fetchall()
+            samples = self._keep(connection, dated)
+            if waiting:
+                self._holds_undated = True
+                undated.hold(connection, boot_id(), waiting)
             connection.executemany(
                 "INSERT INTO counter (name, value) VALUES (?, ?)"
                 " ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
                 list(batch.counters.items()),
             )
-        samples = []
-        for (identity,) in new:
-            _, registration, record, time_us, _, _, _, _, body = rows[identity - first]
-            samples.append(KeptSample(identity, registration, record, time_us, body))
         with explained(self.path):
             answers = {
                 index: self._acknowledge(admitted.registration, admitted.ack_from)
                 for index, admitted in enumerate(batch.admitted)
                 if admitted.ack_from is not None
             }
-        return Committed(tuple(samples), answers)
+        return Committed(samples, answers, len(waiting))
+
+    def _keep(self, connection: sqlite3.Connection, admitted: Iterable[Admitted]) -> tuple[KeptSample, ...]:
+        """Write samples; those that were new."""
+        first = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM sample").fetchone()[0]
+        rows = list(_sample_rows(admitted, first, self.floor_us))
+        connection.executemany(
+            "INSERT INTO sample (id, registration, record, time_us, received_us, fcnt, rssi, snr, body)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (registration, record) DO NOTHING",
+            rows,
+        )
+        new = connection.execute("SELECT id FROM sample WHERE id >= ? ORDER BY id", (first,)).fetchall()
+        samples = []
+        for (identity,) in new:
+            _, registration, record, time_us, _, _, _, _, body = rows[identity - first]
+            samples.append(KeptSample(identity, registration, record, time_us, body))
+        return tuple(samples)
+
+    def date(self, clock: undated.Clock) -> tuple[tuple[KeptSample, ...], bool]:
+        """Date samples that came before the clock was trusted: (those that are new, whether more wait)."""
+        if not self._holds_undated:
+            return (), False
+        with self._transaction() as connection:
+            samples = self._keep(connection, undated.take(connection, clock))
+            more = undated.held(connection)
+        self._holds_undated = more
+        return samples, more
 
     def _acknowledge(self, registration: int, ack_from: int) -> Acknowledgement:
         """What the table holds from `ack_from` on: never what memory believes."""
         cumulative = ack_from - 1
         bitmap = 0
         held = self._connection.execute(
-            "SELECT record FROM sample WHERE registration = ? AND record >= ? ORDER BY record LIMIT ?",
+            _HELD_UNDATED_TOO if self._holds_undated else _HELD,
             (registration, ack_from, ACK_SCAN),
         )
         for (record,) in held:
@@ -272,6 +298,11 @@ class Journal:
             connection.executemany("DELETE FROM dead_letter WHERE id = ?", [(number,) for number in numbers])
 
 
+_HELD = "SELECT record FROM sample WHERE registration = ?1 AND record >= ?2 ORDER BY record LIMIT ?3"
+_HELD_UNDATED_TOO = (
+    "SELECT record FROM sample WHERE registration = ?1 AND record >= ?2"
+    " UNION SELECT record FROM undated WHERE registration = ?1 AND record >= ?2 ORDER BY record LIMIT ?3"
+)
 # Up to the sample before the oldest uncleaned one, so that a start need not look through all of them.
 _CLEANED_UP_TO = (
     "INSERT OR REPLACE INTO meta SELECT 'cleaned_up_to', coalesce((SELECT s.id - 1 FROM sample s"
@@ -307,7 +338,7 @@ def _json(value: object) -> str:
 
 
 def _sample_rows(
-    admitted: Iterable[Admitted], first: int
+    admitted: Iterable[Admitted], first: int, floor_us: int
 ) -> Iterator[tuple[int, int, int, int, int, int, float | None, float | None, bytes]]:
     """Rows of the table `sample`, numbered from `first`; those that were known leave a gap in the numbers."""
     identity = first
@@ -317,7 +348,7 @@ def _sample_rows(
                 identity,
                 frame.registration,
                 row.record,
-                row.time_us,
+                row.time_us if row.time_us >= floor_us else floor_us + row.record % 1_000_000,
                 frame.received_us,
                 frame.fcnt,
                 frame.rssi,

@@ -110,7 +110,8 @@ class Reader:
         """The nodes in the order of their registration, those out of use too unless `revoked` is False."""
         rows = self._ask(
             "SELECT d.id, d.name, d.kind, d.dev_eui, d.join_eui, a.paddock, a.water_point, d.probes, d.added_us,"
-            " d.revoked_us, coalesce((SELECT max(record) FROM sample WHERE registration = d.id), 0)"
+            " d.revoked_us, max(coalesce((SELECT max(record) FROM sample WHERE registration = d.id), 0),"
+            " coalesce((SELECT max(record) FROM undated WHERE registration = d.id), 0))"
             " FROM device d LEFT JOIN assignment a ON a.registration = d.id AND a.since_us ="
             " (SELECT max(since_us) FROM assignment WHERE registration = d.id) ORDER BY d.id"
         )
