@@ -11,12 +11,12 @@ case $role in
 demo) extra=demo; packages="gcc:gcc g++:g++ python3:python3" ;;
 test) extra=dev
       packages="gcc:gcc g++:g++ python3:python3 influxd:influxdb nginx:nginx-light chromium:chromium tshark:tshark
-                node:nodejs npm:npm mosquitto:mosquitto" ;;
+                node:nodejs npm:npm mosquitto:mosquitto systemd-analyze:systemd ip:iproute2 shellcheck:shellcheck" ;;
 *) echo "tools/setup.sh: unknown role '$role'; give demo or test" >&2; exit 2 ;;
 esac
 
 newest() { # the sources that decide whether the installed extension and dependencies are still right
-    find pyproject.toml setup.py tools/setup.sh cython_ext/suat_filters \
+    find pyproject.toml setup.py tools/setup.sh cython_ext/suat_filters cython_ext/suat_samples \
         -type f ! -name '*.so' ! -name '*.py' ! -name '*.pyi' ! -name '*.c' ! -path '*/__pycache__/*' -newer "$stamp" | head -n 1
 }
 
