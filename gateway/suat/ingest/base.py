@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol, Union
 
@@ -63,6 +63,10 @@ def _no_verdict(_downlink: Downlink, _result: SendResult) -> None:
     """For a station that only listens."""
 
 
+def no_clock(_gateway: str, _told_us: int) -> None:
+    """For a station whose time is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ingress:
     """Where a source leaves what it hears: the pipeline's first stage, seen from outside."""
@@ -74,6 +78,7 @@ class Ingress:
     on_relayed: Callable[[Relayed], None] = _nowhere
     on_measured: Callable[[Measured], None] = _nowhere
     region: str = "IN865"
+    on_gateway_time: Callable[[str, int], None] = no_clock  # a gateway's own time of a frame just heard [UTC us]
 
 
 Factory = Callable[[Any, Ingress], Source]
@@ -106,6 +111,12 @@ def tables() -> Any:
         importlib.import_module(f"suat.ingest.{kind}")
     found = tuple(_tables[kind] for kind in kinds())
     return Annotated[Union[found], Field(discriminator="kind")] if len(found) > 1 else found[0]  # noqa: UP007
+
+
+def region_faults(entries: Iterable[Any], region: str) -> list[str]:
+    """What `[[ingest]]` tables want that the region has not; a table says so in `region_fault`."""
+    told = [(entry.kind, getattr(entry, "region_fault", lambda _region: None)(region)) for entry in entries]
+    return [f'ingest "{kind}".{fault}' for kind, fault in told if fault is not None]
 
 
 def open_source(table: Any, ingress: Ingress) -> Source:

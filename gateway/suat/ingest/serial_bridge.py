@@ -43,6 +43,11 @@ class SerialBridgeTable(Table):
         """Where it is found, for people."""
         return self.port
 
+    def region_fault(self, region: str) -> str | None:
+        """What it wants that the region has not."""
+        last = len(REGIONS[region].channels_hz) - 1
+        return f"channel: {region} has channels 0 to {last}, not {self.channel}" if self.channel > last else None
+
 
 TICK_S = 1.0
 PING_S = 10.0
