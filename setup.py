@@ -1,4 +1,4 @@
-"""Builds the filter core. Everything else about the distribution is in pyproject.toml.
+"""Builds the filter core and the hot loops over samples. Everything else about the distribution is in pyproject.toml.
 
 SUAT_FILTERS_BOUNDSCHECK=1 builds it with index checks in Cython and in the C++ kernels, for the tests; going from one
 kind to the other compiles everything again.
@@ -12,10 +12,10 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 HERE = Path(__file__).parent
-FILTERS = "cython_ext/suat_filters"
+SOURCES = "cython_ext"
 CHECKED = os.environ.get("SUAT_FILTERS_BOUNDSCHECK", "") not in ("", "0")
 KIND = "checked" if CHECKED else "plain"
-HEADERS = sorted(str(path.relative_to(HERE)) for path in (HERE / FILTERS / "kernels").glob("*.hpp"))
+HEADERS = sorted(str(path.relative_to(HERE)) for path in (HERE / SOURCES).glob("*/kernels/*.hpp"))
 
 
 class BuildExt(build_ext):
@@ -31,11 +31,12 @@ class BuildExt(build_ext):
 
 
 def extension(name: str) -> Extension:
+    package, _, module = name.partition(".")
     return Extension(
-        f"suat_filters.{name}",
-        [f"{FILTERS}/{name}.pyx"],
-        depends=[f"{FILTERS}/{name}.pyx", *HEADERS],
-        include_dirs=[FILTERS],
+        name,
+        [f"{SOURCES}/{package}/{module}.pyx"],
+        depends=[f"{SOURCES}/{package}/{module}.pyx", f"{SOURCES}/suat_filters/bank.pxd", *HEADERS],
+        include_dirs=[f"{SOURCES}/{package}", f"{SOURCES}/suat_filters"],
         language="c++",
         define_macros=[("SUAT_BOUNDSCHECK", "1"), ("_GLIBCXX_ASSERTIONS", "1")] if CHECKED else [],
         # A fused multiply-add rounds once where two steps round twice: off, so that every CPU gives the same bits.
@@ -45,7 +46,8 @@ def extension(name: str) -> Extension:
 
 setup(
     ext_modules=cythonize(  # type: ignore[no-untyped-call]
-        [extension("batch"), extension("bank")],
+        [extension("suat_filters.batch"), extension("suat_filters.bank"), extension("suat_samples.samples")],
+        include_path=[SOURCES],
         build_dir=f"build/filters-{KIND}",
         compiler_directives={
             "language_level": 3,

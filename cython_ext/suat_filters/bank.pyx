@@ -9,24 +9,9 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libcpp cimport bool as cbool
 
+from suat_filters.bank cimport Settings
+
 from suat_filters.settings import COUNTS, NUMBERS, ChannelSettings
-
-
-cdef extern from "kernels/bank.hpp" namespace "suat" nogil:
-    cppclass Settings:
-        pass
-
-    cppclass Bank:
-        size_t size()
-        void grow(const Settings* added, size_t n_added, const uint32_t* which, size_t more) except +
-        void reset(size_t channel) except +
-        uint16_t push(size_t channel, double t, double x, double& value) except +
-        cbool push_many(
-            const int64_t* which, const double* t, const double* x, double* values, uint16_t* flags, size_t n) except +
-        size_t saved_bytes()
-        void save(unsigned char* to) except +
-        cbool load(const unsigned char* of) except +
-
 
 # Saved: this header, the table of settings, for each channel its row in that table, the states, CRC-32 of all before.
 _HEADER = struct.Struct("<8sIIQ")  # magic, version, rows of the table, channels
@@ -54,9 +39,6 @@ def _listed(settings):
 
 cdef class FilterBank:
     """`n_channels` channels with the same settings, or with one ChannelSettings each."""
-
-    cdef Bank bank
-    cdef list per_channel
 
     def __init__(self, n_channels, settings):
         if self.bank.size():

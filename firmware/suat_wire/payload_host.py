@@ -90,8 +90,8 @@ def _layout_at(data: bytes, pos: int) -> _Layout:
     return layout
 
 
-def _whole(body: bytes) -> _Layout:
-    """The layout of a body; PayloadError if it is cut short or too long."""
+def layout_of(body: bytes) -> _Layout:
+    """What a body's masks mean; PayloadError if it is cut short or too long."""
     try:
         layout = _layout_at(body, 0)
     except IndexError:
@@ -103,7 +103,7 @@ def _whole(body: bytes) -> _Layout:
 
 def unpack(body: bytes) -> "Readings":
     """The readings of a body; PayloadError unless it is one."""
-    layout = _whole(body)
+    layout = layout_of(body)
     start = len(layout.prefix)
     for switch in layout.switches:
         if body[start + switch] > 1:

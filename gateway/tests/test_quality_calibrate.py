@@ -7,12 +7,13 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from suat.quality.calibrate import NodeCalibration, calibrate, calibrations, topp
+from suat.quality.calibrate import NodeCalibration, calibrations, topp
 from suat.quality.settings import DAY, HOUR, SETTINGS
 from suat.records import DeviceRecord, Flag, Probe
 from suat.store.channels import BY_CODE, BY_FIELD, BY_NAME, CHANNELS, channel_of
 from suat.store.rows import Curve
 from suat_filters import ChannelSettings, FilterBank
+from suat_sim.plain_samples import calibrate
 from suat_wire.payload import GROUPS
 
 MOISTURE = BY_NAME["probe1", "moisture"].code

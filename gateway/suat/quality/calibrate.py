@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from suat_filters import RANGE, UNCALIBRATED
@@ -42,10 +42,7 @@ class NodeCalibration(NamedTuple):
 
 
 NO_CALIBRATION = NodeCalibration()
-Calibrated = tuple[
-    int, int, float
-]  # (channel code, flags, value in its physical unit: NaN with the flag that says why)
-_Convert = Callable[[float, NodeCalibration, str], tuple[int, float]]
+Convert = Callable[[float, NodeCalibration, str], tuple[int, float]]
 
 
 def calibrations(
@@ -91,31 +88,25 @@ def _distance(value: float, calibration: NodeCalibration, _: str) -> tuple[int, 
     return (0, calibration.sensor_height_m - value) if value > BLIND_ZONE_M else (RANGE, NAN)
 
 
-_CONVERT: dict[str, _Convert] = {"permittivity": _permittivity, "count": _count, "distance": _distance}
-
-_Step = tuple[int, tuple[str, str], _Convert | None, str]
-_plans: dict[tuple[tuple[str, str], ...], tuple[_Step, ...]] = {}  # by the fields sent; a fleet uses a handful
+_CONVERT: dict[str, Convert] = {"permittivity": _permittivity, "count": _count, "distance": _distance}
 
 
-def _plan(fields: tuple[tuple[str, str], ...]) -> tuple[_Step, ...]:
-    steps: dict[int, tuple[int, _Step]] = {}
+class Step(NamedTuple):
+    """One cleaned channel of a sample: the field that gives it, and how."""
+
+    code: int
+    key: tuple[str, str]
+    convert: Convert | None  # None: the reading is the quantity
+
+
+def plan(fields: Sequence[tuple[str, str]]) -> list[Step]:
+    """The cleaned channels of a sample with these fields, by rising code; what is not cleaned (faults, health) is not
+    among them. Of several fields that give one channel the first in the channel's own order counts."""
+    steps: dict[int, tuple[int, Step]] = {}
     for group, field in fields:
         channel = BY_FIELD.get((group, field))
         if channel is not None:
             rank = channel.fields.index(field)
             if channel.code not in steps or rank < steps[channel.code][0]:
-                steps[channel.code] = rank, (channel.code, (group, field), _CONVERT.get(field), group)
-    if len(_plans) >= 256:
-        _plans.clear()
-    plan = _plans[fields] = tuple(step for _, step in (steps[code] for code in sorted(steps)))
-    return plan
-
-
-def calibrate(sent: Mapping[tuple[str, str], float], calibration: NodeCalibration = NO_CALIBRATION) -> list[Calibrated]:
-    """The cleaned channels' raw material, by rising code; what is not cleaned (faults, health) is left out."""
-    fields = tuple(sent)
-    plan = _plans.get(fields) or _plan(fields)
-    return [
-        (code, 0, sent[key]) if convert is None else (code, *convert(sent[key], calibration, group))
-        for code, key, convert, group in plan
-    ]
+                steps[channel.code] = rank, Step(channel.code, (group, field), _CONVERT.get(field))
+    return [step for _, step in (steps[code] for code in sorted(steps))]

@@ -10,23 +10,21 @@ Soil at or below 0 degC masks that probe's moisture: capacitance probes do not s
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from operator import attrgetter
-from typing import Any
 
-from suat_filters import FROZEN, FilterBank
-from suat_wire.payload import unpack
+from suat_filters import FilterBank
+from suat_samples import Cleaning, masks
+from suat_wire.payload import layout_of
 
-from suat.quality.calibrate import NO_CALIBRATION, NodeCalibration, calibrate
+from suat.quality.calibrate import NO_CALIBRATION, NodeCalibration, plan
 from suat.quality.settings import SETTINGS
 from suat.records import KeptSample
 from suat.store.channels import BY_NAME, PROBES
 from suat.store.journal import Journal
-from suat.store.packed import pack_cleaned
 from suat.store.reader import Reader
 from suat.store.rows import Derived, FilterState, SampleRow
 
@@ -34,11 +32,9 @@ CHUNK = 2000  # samples of a replay in one piece
 _NODE_COST = 20  # what looking after a node costs beside its samples, in samples
 DAY_US = 86_400_000_000
 _BEGINNING = (-1, -1)
-_SMALL = 32  # fewer readings than this are pushed one by one: dearer each, but no arrays
+PLANS = 256  # kinds of bodies remembered
 
 Key = tuple[int, int]  # (time_us, record): the order in which a node's samples are seen
-_Entry = list[Any]  # [code, flags, value] of one channel of one sample, while it is being cleaned
-_Work = tuple[int, float, _Entry]  # (channel of the bank, time [s], entry)
 OnChange = Callable[[int, Sequence[int], int], None]  # (registration, times of samples, first number in the outbox)
 
 _TEMPERATURE_OF = {BY_NAME[probe, "moisture"].code: BY_NAME[probe, "temperature"].code for probe in PROBES}
@@ -52,13 +48,6 @@ class NodeFilters:
         self.slots: dict[int, int] = {}  # channel code -> channel of the bank
         self.bank = FilterBank(0, [])
         self.seen: Key = _BEGINNING
-
-    def slot(self, code: int) -> int:
-        """The bank's channel of a code."""
-        slot = self.slots.get(code)
-        if slot is None:
-            slot = self.slots[code] = self.bank.grow(SETTINGS[code])
-        return slot
 
     def save(self, calibration: NodeCalibration) -> bytes:
         """The state, with what it was computed by."""
@@ -82,50 +71,47 @@ class NodeFilters:
         filters.seen = state.time_us, state.record
         return filters
 
+    def grow(self, code: int) -> int:
+        """The bank's channel of a code that is read for the first time."""
+        slot = self.slots[code] = self.bank.grow(SETTINGS[code])
+        return slot
+
     def run(self, samples: Sequence[KeptSample | SampleRow], calibration: NodeCalibration) -> list[bytes]:
         """Clean samples that come in order: one body each (`store/packed.py`)."""
-        found: list[list[_Entry]] = []
-        moisture: list[_Work] = []
-        others: list[_Work] = []
+        bodies = []
         for sample in samples:
-            time = sample.time_us / 1e6
-            entries: list[_Entry] = [[*entry] for entry in calibrate(unpack(sample.body), calibration)]
-            found.append(entries)
-            for entry in entries:
-                if entry[2] == entry[2]:  # NaN: nothing to judge
-                    slot = self.slots.get(entry[0])
-                    work = self.slot(entry[0]) if slot is None else slot, time, entry
-                    (moisture if entry[0] in _TEMPERATURE_OF else others).append(work)
-        self._push(others)
-        if moisture:
-            for entries in found:
-                _mask_frozen(entries)
-            self._push([work for work in moisture if work[2][2] == work[2][2]])
+            cleaning = _cleanings.get(masks(sample.body)) or _cleaning_of(sample.body)
+            bodies.append(
+                cleaning.clean(sample.body, sample.time_us / 1e6, self.bank, self.slots, self.grow, calibration)
+            )
         self.seen = samples[-1].time_us, samples[-1].record
-        return [pack_cleaned(entries) for entries in found]
-
-    def _push(self, work: list[_Work]) -> None:
-        """Push readings, and put value and flags in their place."""
-        if len(work) < _SMALL:
-            push = self.bank.push
-            for slot, time, entry in work:
-                entry[2], flags = push(slot, time, entry[2])
-                entry[1] |= flags
-            return
-        slots, times, entries = zip(*work, strict=True)
-        values, many = self.bank.push_many(slots, times, [entry[2] for entry in entries])
-        for entry, value, flags in zip(entries, values.tolist(), many.tolist(), strict=True):
-            entry[2] = value
-            entry[1] |= flags
+        return bodies
 
 
-def _mask_frozen(entries: list[_Entry]) -> None:
-    temperatures = {entry[0]: entry[2] for entry in entries}
-    for entry in entries:
-        temperature = temperatures.get(_TEMPERATURE_OF.get(entry[0], -1))
-        if temperature is not None and temperature <= 0.0:
-            entry[2] = math.nan
-            entry[1] |= FROZEN
+_cleanings: dict[bytes, Cleaning] = {}  # by masks; a fleet uses a handful
+
+
+def _cleaning_of(body: bytes) -> Cleaning:
+    """How samples with the fields of this one are cleaned. PayloadError."""
+    layout = layout_of(body)
+    steps = plan(layout.keys)
+    codes = [step.code for step in steps]
+    if len(_cleanings) >= PLANS:
+        _cleanings.clear()
+    found = _cleanings[layout.prefix] = Cleaning(
+        (len(layout.prefix), layout.format[1:], layout.divisors),
+        [
+            (
+                layout.keys.index(step.key),
+                step.code,
+                step.convert,
+                step.key[0],
+                codes.index(_TEMPERATURE_OF[step.code]) if _TEMPERATURE_OF.get(step.code) in codes else -1,
+            )
+            for step in steps
+        ],
+    )
+    return found
 
 
 @dataclass(slots=True)

@@ -25,14 +25,18 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from suat_wire.payload import GROUPS, unpack
+from suat_samples import Lines, masks
+from suat_wire.payload import layout_of
 
 from suat.records import DeviceRecord
 from suat.store.channels import BY_CODE, BY_FIELD, PROBES
-from suat.store.packed import STATISTICS, unpack_cleaned, unpack_window
+from suat.store.packed import STATISTICS, unpack_window
 from suat.store.rows import Alert, Assignment, SampleRow, Status, WindowRow
+
+if TYPE_CHECKING:
+    from suat_samples.samples import Extra, Quantity
 
 WINDOW_SUFFIX = {900: "15m", 3600: "1h", 86400: "1d"}
 
@@ -41,8 +45,7 @@ FIGURES = {
     "paddock": ("score", "fpaw", "fpaw_top", "grazing_days", "rest_days_left", "growth_days", "water_days"),
     "water_point": ("level_pct", "days_left", "volume_l", "use_l_day", "demand_l_day"),
 }
-_DIVISORS = {(group, field): divisor for group, fields in GROUPS for field, _, divisor, _ in fields}
-_EVER = 1 << 62
+PLANS = 256  # kinds of bodies remembered
 
 _tag_escapes = str.maketrans({",": "\\,", "=": "\\=", " ": "\\ ", "\\": "/"} | {chr(code): "\\ " for code in range(32)})
 _text_escapes = str.maketrans({'"': '\\"', "\\": "\\\\"} | {chr(code): " " for code in range(32)})
@@ -63,41 +66,41 @@ def _tags(**tags: str | None) -> str:
     return "".join(f",{key}={tag_value(value)}" for key, value in sorted(tags.items()) if value)
 
 
-class _Quantity(NamedTuple):
-    code: int
-    name: str
-    key: tuple[str, str]  # the field on air that gives it
-    same_unit: bool  # what is sent has the quantity's unit already
+class _Plan(NamedTuple):
+    """How the samples of one kind of body become lines."""
+
+    groups: tuple[str, ...]  # of each point: "probe1" .. "probe4", "water", or "node"
+    lines: Lines
 
 
-class _Part(NamedTuple):
-    """What one point takes of a sample."""
-
-    group: str  # "probe1" .. "probe4", "water", or "node"
-    quantities: tuple[_Quantity, ...]
-    extras: tuple[tuple[str, tuple[str, str], bool], ...]  # (field, key on air, whole number)
+_plans: dict[bytes, _Plan] = {}  # by masks; a fleet uses a handful
 
 
-def _parts_of(fields: Iterable[tuple[str, str]]) -> tuple[_Part, ...]:
-    """How a sample with these fields on air is cut into points; every sample gives one of its node."""
-    quantities: dict[str, dict[int, _Quantity]] = {"node": {}}
-    extras: dict[str, list[tuple[str, tuple[str, str], bool]]] = {"node": []}
-    for group, field in fields:
-        place = "node" if group == "health" else group
-        found = quantities.setdefault(place, {})
-        more = extras.setdefault(place, [])
+def _plan_of(body: bytes) -> _Plan:
+    """How a sample like this one is cut into points; every sample gives one of its node. PayloadError."""
+    layout = layout_of(body)
+    quantities: dict[str, dict[int, Quantity]] = {"node": {}}
+    extras: dict[str, list[Extra]] = {"node": []}
+    for place, (group, field) in enumerate(layout.keys):
+        point = "node" if group == "health" else group
+        found = quantities.setdefault(point, {})
+        more = extras.setdefault(point, [])
         channel = BY_FIELD.get((group, field))
         if channel is None:
-            more.append((field, (group, field), _DIVISORS[group, field] == 1))
+            more.append((place, field))
             continue
+        rank = channel.fields.index(field)
         known = found.get(channel.code)
-        if known is None or channel.fields.index(field) < channel.fields.index(known.key[1]):
-            first = channel.fields[0] == field
-            found[channel.code] = _Quantity(channel.code, channel.name, (group, field), first)
-    return tuple(
-        _Part(group, tuple(found[code] for code in sorted(found)), tuple(extras[group]))
-        for group, found in quantities.items()
-    )
+        if known is None or rank < channel.fields.index(layout.keys[known[0]][1]):
+            found[channel.code] = place, channel.code, channel.name, rank == 0  # the first has the quantity's own unit
+    parts = [
+        ([found[code] for code in sorted(found)], extras[point], point == "node") for point, found in quantities.items()
+    ]
+    if len(_plans) >= PLANS:
+        _plans.clear()
+    form = len(layout.prefix), layout.format[1:], layout.divisors
+    plan = _plans[layout.prefix] = _Plan(tuple(quantities), Lines(form, parts))
+    return plan
 
 
 class Points:
@@ -107,39 +110,14 @@ class Points:
         self._devices = {device.registration: device for device in devices}
         self._places = {registration: list(found) for registration, found in places.items()}
         self._since = {registration: [place.since_us for place in found] for registration, found in places.items()}
-        self._heads: dict[tuple[int, str, str], list[tuple[int, str]]] = {}
-        self._parts: dict[tuple[tuple[str, str], ...], tuple[_Part, ...]] = {}
+        self._heads: dict[tuple[int, tuple[str, ...], str], list[tuple[str, ...]]] = {}
 
     def sample(self, row: SampleRow) -> list[str]:
         """The points of one cleaned sample."""
-        sent = unpack(row.body)
-        fields = tuple(sent)
-        parts = self._parts.get(fields)
-        if parts is None:
-            parts = self._parts[fields] = _parts_of(fields)
-        cleaned = {code: (flags, value) for code, flags, value in unpack_cleaned(row.cleaned or b"")}
-        lines = []
-        for group, quantities, extras in parts:
-            out = [self._head(row.registration, group, "", row.time_us)]
-            every, ok = 0, 1
-            for code, name, key, same_unit in quantities:
-                flags, value = cleaned.get(code, (0, math.nan))
-                raw = float(sent[key])
-                every |= flags
-                if value == value:
-                    out.append(f"{name}={value!r},{name}_raw={raw!r},{name}_flags={flags}i,{name}_ok=1i,")
-                else:
-                    ok = 0
-                    shown = f"{name}={raw!r}," if same_unit else ""
-                    out.append(f"{shown}{name}_raw={raw!r},{name}_flags={flags}i,{name}_ok=0i,")
-            out += [f"{field}={sent[key]}i," if whole else f"{field}={sent[key]!r}," for field, key, whole in extras]
-            if group == "node":
-                out += [
-                    f"{name}={value!r}," for name, value in (("rssi", row.rssi), ("snr", row.snr)) if value is not None
-                ]
-            out.append(f"record={row.record}i,flags={every}i,ok={ok}i {row.time_us}")
-            lines.append("".join(out))
-        return lines
+        plan = _plans.get(masks(row.body)) or _plan_of(row.body)
+        heads = self._heads_of(row.registration, plan.groups, row.time_us)
+        cleaned = row.cleaned or b""
+        return plan.lines.write(heads, row.body, cleaned, row.record, row.time_us, row.rssi, row.snr)
 
     def window(self, row: WindowRow) -> list[str]:
         """The points of one window: soil probes and water alone."""
@@ -151,27 +129,28 @@ class Points:
                 continue
             name = channel.name
             ok = 1 if count else 0
-            out = groups.setdefault(
-                channel.group, [self._head(row.registration, channel.group, row.width_s, row.start_us)]
-            )
+            out = groups.get(channel.group)
+            if out is None:
+                heads = self._heads_of(row.registration, (channel.group,), row.start_us, WINDOW_SUFFIX[row.width_s])
+                out = groups[channel.group] = [*heads]
             usable[channel.group] = usable.get(channel.group, 1) & ok
             if ok:
                 out += [f"{name}_{which}={value!r}," for which, value in zip(STATISTICS, statistics, strict=True)]
             out.append(f"{name}_count={count}i,{name}_ok={ok}i,")
         return [f"{''.join(out)}ok={usable[group]}i {row.start_us}" for group, out in groups.items()]
 
-    def _head(self, registration: int, group: str, width_s: int | str, time_us: int) -> str:
-        """Measurement and tags, with the place the node had at that time."""
-        suffix = WINDOW_SUFFIX[width_s] if isinstance(width_s, int) else width_s
-        heads = self._heads.get((registration, group, suffix))
+    def _heads_of(self, registration: int, groups: tuple[str, ...], time_us: int, suffix: str = "") -> tuple[str, ...]:
+        """Measurement and tags of each group, with the place the node had at that time."""
+        heads = self._heads.get((registration, groups, suffix))
         if heads is None:
+            device = self._devices[registration]
             places = self._places.get(registration) or [Assignment(0, None, None)]
-            heads = self._heads[registration, group, suffix] = [
-                (place.since_us, _head(self._devices[registration], group, suffix, place)) for place in places
+            heads = self._heads[registration, groups, suffix] = [
+                tuple(_head(device, group, suffix, place) for group in groups) for place in places
             ]
         if len(heads) == 1:
-            return heads[0][1]
-        return heads[max(0, bisect_right(self._since[registration], time_us) - 1)][1]
+            return heads[0]
+        return heads[max(0, bisect_right(self._since[registration], time_us) - 1)]
 
 
 def _head(device: DeviceRecord, group: str, suffix: str, place: Assignment) -> str:

@@ -1,0 +1,26 @@
+"""What other extensions see of a bank: its C++ side, so that a reading can be pushed without an object."""
+
+from libc.stddef cimport size_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t
+from libcpp cimport bool as cbool
+
+
+cdef extern from "kernels/bank.hpp" namespace "suat" nogil:
+    cppclass Settings:
+        pass
+
+    cppclass Bank:
+        size_t size()
+        void grow(const Settings* added, size_t n_added, const uint32_t* which, size_t more) except +
+        void reset(size_t channel) except +
+        uint16_t push(size_t channel, double t, double x, double& value) except +
+        cbool push_many(
+            const int64_t* which, const double* t, const double* x, double* values, uint16_t* flags, size_t n) except +
+        size_t saved_bytes()
+        void save(unsigned char* to) except +
+        cbool load(const unsigned char* of) except +
+
+
+cdef class FilterBank:
+    cdef Bank bank
+    cdef list per_channel

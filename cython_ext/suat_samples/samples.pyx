@@ -1,0 +1,311 @@
+"""A packed sample is cleaned, or written as line protocol. gateway/tests has both once more in plain Python, as oracle."""
+
+from cpython.float cimport PyFloat_AsDouble
+from libc.math cimport NAN
+from libc.stdint cimport int64_t, uint16_t
+from libc.string cimport memcpy
+from libcpp cimport bool as cbool
+from libcpp.string cimport string
+from libcpp.vector cimport vector
+
+from suat_filters.bank cimport FilterBank
+
+from suat_filters.settings import FROZEN
+
+
+cdef extern from "kernels/line.hpp" namespace "suat" nogil:
+    cppclass Line:
+        void clear()
+        const char* data()
+        size_t size()
+        void text(const char* bytes, size_t size)
+        void text(const string& words)
+        void mark(char sign)
+        void whole(int64_t value)
+        cbool real(double value)
+
+
+cdef struct Field:
+    char letter  # of `struct`
+    int place  # in the body
+    double divisor
+
+cdef struct Step:
+    int field
+    int code
+    int frozen_by  # the step whose value at or below 0 takes this one's away; -1: none
+
+cdef struct Quantity:
+    int field
+    int code
+    bint same_unit
+    string name
+
+cdef struct Extra:
+    int field
+    string name
+
+cdef struct Part:
+    vector[Quantity] quantities
+    vector[Extra] extras
+    bint heard
+
+cdef enum:
+    ENTRY = 11  # code u8, flags u16, value f64: an entry of a cleaned body (store/packed.py)
+    CODES = 128  # channel codes are below
+
+cdef uint16_t _FROZEN = FROZEN
+cdef dict _SIZES = {"B": 1, "b": 1, "H": 2, "h": 2, "I": 4}
+
+
+def masks(bytes body):
+    """The masks that a body begins with: what its values mean. Raises ValueError if it ends within them."""
+    cdef const unsigned char* at = body
+    cdef Py_ssize_t size = len(body), end = 1
+    if size == 0:
+        raise ValueError("an empty body")
+    cdef int groups = at[0], probes = 0, left = 0, bit
+    for bit in range(4):
+        probes += groups >> bit & 1
+    for bit in range(4, 7):
+        left += groups >> bit & 1
+    left += min(probes, 1) if groups & 0x80 else probes
+    while left:
+        if end >= size:
+            raise ValueError("a body cut short")
+        left -= at[end] < 128
+        end += 1
+    return body[:end]
+
+
+cdef class _Form:
+    """Where the values of one kind of body lie."""
+
+    cdef vector[Field] fields
+    cdef Py_ssize_t size
+
+    def __init__(self, form):
+        start, letters, divisors = form
+        cdef Field field
+        self.size = start
+        for letter, divisor in zip(letters, divisors, strict=True):
+            field.letter = <char>ord(letter)
+            field.place = <int>self.size
+            field.divisor = divisor
+            self.fields.push_back(field)
+            self.size += _SIZES[letter]
+
+    cdef int check(self, bytes body) except -1:
+        if len(body) != self.size:
+            raise ValueError(f"a body of {len(body)} bytes instead of {self.size}")
+        return 0
+
+    cdef int has(self, int field) except -1:
+        if not 0 <= field < <int>self.fields.size():
+            raise ValueError(f"there is no field {field} among {self.fields.size()}")
+        return field
+
+    cdef double read(self, const unsigned char* body, int number) noexcept nogil:
+        cdef Field field = self.fields[number]
+        cdef const unsigned char* at = body + field.place
+        cdef int64_t raw = at[0]
+        if field.letter == b"b":
+            raw = <signed char>at[0]
+        elif field.letter == b"H":
+            raw |= at[1] << 8
+        elif field.letter == b"h":
+            raw |= (<signed char>at[1]) * 256
+        elif field.letter == b"I":
+            raw |= (<int64_t>at[1] << 8) | (<int64_t>at[2] << 16) | (<int64_t>at[3] << 24)
+        return raw / field.divisor
+
+
+cdef class Cleaning(_Form):
+    """How the samples of one kind of body are cleaned: calibrated, filtered, masked where the soil is frozen."""
+
+    cdef vector[Step] steps
+    cdef list converters
+    cdef list groups
+
+    def __init__(self, form, steps):
+        _Form.__init__(self, form)
+        cdef Step step
+        self.converters, self.groups = [], []
+        for field, code, converter, group, frozen_by in steps:
+            step.field, step.code, step.frozen_by = self.has(field), code, frozen_by
+            if not 0 <= step.code < CODES or not -1 <= step.frozen_by < len(steps):
+                raise ValueError(f"impossible step {step}")
+            self.steps.push_back(step)
+            self.converters.append(converter)
+            self.groups.append(group)
+
+    def clean(self, bytes body, double time, FilterBank bank not None, dict slots not None, grow, calibration):
+        """The cleaned body (store/packed.py): code, flags and value of each channel.
+
+        `slots` says which channel of the bank a code has; `grow(code)` makes one. What freezes a channel must not be
+        frozen by another: it is filtered first. Raises ValueError for a body of another kind.
+        """
+        self.check(body)
+        cdef const unsigned char* at = body
+        cdef size_t n = self.steps.size(), i
+        cdef double values[CODES]
+        cdef uint16_t flags[CODES]
+        cdef Py_ssize_t channels[CODES]
+        cdef Step step
+        cdef uint16_t more
+        if n > CODES:
+            raise ValueError("too many steps")
+        for i in range(n):
+            step = self.steps[i]
+            values[i] = self.read(at, step.field)
+            flags[i] = 0
+            if self.converters[i] is not None:
+                more_flags, value = self.converters[i](values[i], calibration, self.groups[i])
+                flags[i], values[i] = more_flags, value
+            if values[i] == values[i]:  # else there is nothing to judge
+                slot = slots.get(step.code)
+                channels[i] = grow(step.code) if slot is None else slot
+                if not 0 <= channels[i] < <Py_ssize_t>bank.bank.size():
+                    raise IndexError(f"the bank has no channel {channels[i]}")
+                if step.frozen_by < 0:
+                    flags[i] |= bank.bank.push(channels[i], time, values[i], values[i])
+        for i in range(n):
+            step = self.steps[i]
+            if step.frozen_by >= 0:
+                if values[step.frozen_by] <= 0.0:
+                    values[i] = NAN
+                    flags[i] |= _FROZEN
+                elif values[i] == values[i]:
+                    flags[i] |= bank.bank.push(channels[i], time, values[i], values[i])
+        cleaned = bytearray(n * ENTRY)
+        cdef unsigned char* out = cleaned
+        for i in range(n):
+            out[0] = <unsigned char>self.steps[i].code
+            out[1] = flags[i] & 255
+            out[2] = flags[i] >> 8
+            if values[i] != values[i]:
+                values[i] = NAN  # every NaN alike, so that equal means equal bytes
+            memcpy(out + 3, &values[i], 8)
+            out += ENTRY
+        return bytes(cleaned)
+
+
+cdef class Lines(_Form):
+    """How the samples of one kind of body are written: the points they are cut into, with their fields."""
+
+    cdef vector[Part] parts
+    cdef Line line
+
+    def __init__(self, form, parts):
+        _Form.__init__(self, form)
+        cdef Part part
+        cdef Quantity quantity
+        cdef Extra extra
+        for quantities, extras, heard in parts:
+            part.quantities.clear()
+            part.extras.clear()
+            for field, code, name, same_unit in quantities:
+                quantity.field, quantity.code, quantity.same_unit = self.has(field), code, same_unit
+                quantity.name = name.encode()
+                if not 0 <= quantity.code < CODES:
+                    raise ValueError(f"impossible code {code}")
+                part.quantities.push_back(quantity)
+            for field, name in extras:
+                extra.field, extra.name = self.has(field), name.encode()
+                part.extras.push_back(extra)
+            part.heard = heard
+            self.parts.push_back(part)
+
+    cdef int number(self, double value) except -1:
+        """A number as repr writes it."""
+        if not self.line.real(value):
+            text = repr(value).encode()
+            self.line.text(<const char*>text, len(text))
+        return 0
+
+    cdef int named(self, const string& name, const char* rest) except -1:
+        self.line.text(name)
+        self.line.text(rest, len(rest))
+        return 0
+
+    def write(self, heads, bytes body, bytes cleaned, int64_t record, int64_t time_us, rssi, snr):
+        """One line a part. `heads` are measurement and tags of each part, `cleaned` is the cleaned body, b"" before.
+
+        Raises ValueError for a body of another kind, or a damaged cleaned one.
+        """
+        self.check(body)
+        cdef const unsigned char* at = body
+        cdef const unsigned char* entry = cleaned
+        cdef Py_ssize_t n = len(cleaned) // ENTRY, i
+        cdef double values[CODES]
+        cdef uint16_t flags[CODES]
+        cdef uint16_t every
+        cdef bint ok
+        cdef double sent, value
+        cdef size_t which
+        cdef Part* part
+        cdef Quantity* quantity
+        if len(heads) != <Py_ssize_t>self.parts.size() or len(cleaned) % ENTRY:
+            raise ValueError("a head for each part is needed, and whole entries")
+        for i in range(CODES):
+            flags[i], values[i] = 0, NAN
+        for i in range(n):
+            if entry[0] < CODES:
+                flags[entry[0]] = entry[1] | entry[2] << 8
+                memcpy(&values[entry[0]], entry + 3, 8)
+            entry += ENTRY
+        lines = []
+        for i in range(len(heads)):
+            part = &self.parts[i]
+            head = (<str>heads[i]).encode()
+            self.line.clear()
+            self.line.text(<const char*>head, len(head))
+            every, ok = 0, True
+            for which in range(part.quantities.size()):
+                quantity = &part.quantities[which]
+                every |= flags[quantity.code]
+                value, sent = values[quantity.code], self.read(at, quantity.field)
+                if value == value:
+                    self.named(quantity.name, b"=")
+                    self.number(value)
+                    self.line.mark(b",")
+                else:
+                    ok = False
+                    if quantity.same_unit:
+                        self.named(quantity.name, b"=")
+                        self.number(sent)
+                        self.line.mark(b",")
+                self.named(quantity.name, b"_raw=")
+                self.number(sent)
+                self.line.mark(b",")
+                self.named(quantity.name, b"_flags=")
+                self.line.whole(flags[quantity.code])
+                self.line.text(b"i,", 2)
+                self.named(quantity.name, b"_ok=1i," if value == value else b"_ok=0i,")
+            for which in range(part.extras.size()):
+                self.named(part.extras[which].name, b"=")
+                sent = self.read(at, part.extras[which].field)
+                if self.fields[part.extras[which].field].divisor == 1:
+                    self.line.whole(<int64_t>sent)
+                    self.line.mark(b"i")
+                else:
+                    self.number(sent)
+                self.line.mark(b",")
+            if part.heard:
+                self.level(b"rssi=", rssi)
+                self.level(b"snr=", snr)
+            self.line.text(b"record=", 7)
+            self.line.whole(record)
+            self.line.text(b"i,flags=", 8)
+            self.line.whole(every)
+            self.line.text(b"i,ok=1i " if ok else b"i,ok=0i ", 8)
+            self.line.whole(time_us)
+            lines.append(self.line.data()[:self.line.size()].decode())
+        return lines
+
+    cdef int level(self, const char* name, value) except -1:
+        if value is not None:
+            self.line.text(name, len(name))
+            self.number(PyFloat_AsDouble(value))
+            self.line.mark(b",")
+        return 0

@@ -1,0 +1,87 @@
+"""The hot loops of `suat_samples` in plain Python: the oracle that the compiled ones must equal, bit for bit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from suat.quality.calibrate import NO_CALIBRATION, NodeCalibration, plan
+from suat.quality.settings import SETTINGS
+from suat.store.channels import BY_FIELD, BY_NAME, PROBES
+from suat.store.packed import pack_cleaned, unpack_cleaned
+from suat.store.rows import SampleRow
+from suat_filters import FROZEN, FilterBank
+from suat_wire.payload import GROUPS, unpack
+
+_DIVISORS = {(group, field): divisor for group, fields in GROUPS for field, _, divisor, _ in fields}
+
+
+def calibrate(
+    sent: Mapping[tuple[str, str], float], calibration: NodeCalibration = NO_CALIBRATION
+) -> list[tuple[int, int, float]]:
+    """(channel code, flags, value) of each cleaned channel, before the filters."""
+    return [
+        (code, 0, sent[key]) if convert is None else (code, *convert(sent[key], calibration, key[0]))
+        for code, key, convert in plan(tuple(sent))
+    ]
+
+
+class PlainFilters:
+    """The filters of one node."""
+
+    def __init__(self) -> None:
+        self._banks: dict[int, FilterBank] = {}
+
+    def clean(self, body: bytes, time: float, calibration: NodeCalibration = NO_CALIBRATION) -> bytes:
+        """The cleaned body of one sample; temperatures go first, because frost takes a probe's moisture away."""
+        entries = {code: (flags, value) for code, flags, value in calibrate(unpack(body), calibration)}
+        moistures = {BY_NAME[probe, "moisture"].code: BY_NAME[probe, "temperature"].code for probe in PROBES}
+        for code in sorted(entries, key=lambda code: code in moistures):
+            flags, value = entries[code]
+            if entries.get(moistures.get(code, -1), (0, math.nan))[1] <= 0.0:
+                entries[code] = flags | FROZEN, math.nan
+            elif value == value:
+                bank = self._banks.setdefault(code, FilterBank(1, SETTINGS[code]))
+                value, more = bank.push(0, time, value)
+                entries[code] = flags | more, value
+        return pack_cleaned((code, *entries[code]) for code in sorted(entries))
+
+
+def parts(fields: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    """The fields on air of each point of a sample; every sample gives one of its node."""
+    found: dict[str, list[str]] = {"node": []}
+    for group, field in fields:
+        found.setdefault("node" if group == "health" else group, []).append(field)
+    return found
+
+
+def lines(row: SampleRow, heads: Mapping[str, str]) -> list[str]:
+    """The points of a cleaned sample as line protocol; `heads` are measurement and tags by group."""
+    sent = unpack(row.body)
+    cleaned = {entry.code: entry for entry in unpack_cleaned(row.cleaned or b"")}
+    chosen = {step.key: step.code for step in plan(tuple(sent))}
+    found = []
+    for group, head in heads.items():
+        mine = [key for key in sent if key[0] == group or (group == "node" and key[0] == "health")]
+        every, ok, out = 0, 1, head
+        for key, code in chosen.items():
+            if key not in mine:
+                continue
+            channel = BY_FIELD[key]
+            flags, value = cleaned[code][1:] if code in cleaned else (0, math.nan)
+            every |= flags
+            if value == value:
+                out += f"{channel.name}={value!r},"
+            else:
+                ok = 0
+                out += f"{channel.name}={float(sent[key])!r}," if channel.fields[0] == key[1] else ""
+            out += f"{channel.name}_raw={float(sent[key])!r},{channel.name}_flags={flags}i,"
+            out += f"{channel.name}_ok={1 if value == value else 0}i,"
+        for key in mine:
+            if key not in BY_FIELD:
+                out += f"{key[1]}={sent[key]}i," if _DIVISORS[key] == 1 else f"{key[1]}={sent[key]!r},"
+        if group == "node":
+            out += "" if row.rssi is None else f"rssi={row.rssi!r},"
+            out += "" if row.snr is None else f"snr={row.snr!r},"
+        found.append(f"{out}record={row.record}i,flags={every}i,ok={ok}i {row.time_us}")
+    return found
