@@ -18,6 +18,7 @@ from suat.ingest.base import tables
 from suat.pasture.tables import HerdTable, PaddockTable, RulesTable, WaterPointTable
 from suat.store.tables import InfluxTable
 from suat.tables import Bound, Table, did_you_mean
+from suat.timekeeping import TimeTable
 
 if TYPE_CHECKING:
     IngestTable = Any
@@ -66,6 +67,7 @@ class Config(Table):
     ingest: list[IngestTable] = Field(default_factory=list)
     influx: InfluxTable | None = None
     board: BoardTable = BoardTable()
+    time: TimeTable = Field(default_factory=TimeTable)
     rules: RulesTable = RulesTable()
     paddock: list[PaddockTable] = Field(default_factory=list)
     water_point: list[WaterPointTable] = Field(default_factory=list)

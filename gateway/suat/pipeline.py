@@ -131,6 +131,8 @@ class Pipeline:
         now_us = self.scheduler.wall_us()
         COMMIT_SECONDS.observe([(now_us - admitted.received_us) / 1e6 for admitted in batch.admitted])
         SAMPLES_KEPT.inc(len(committed.samples))
+        if committed.undated:
+            self.date_undated()
         if committed.samples:
             self._clean(committed.samples)
         if self._pending:
@@ -154,6 +156,21 @@ class Pipeline:
         self.server.failed(Batch(tuple(frames)))
         log.error("%d frames could not be kept; their nodes will send them again", len(frames))
 
+    def date_undated(self) -> None:
+        """Samples that came before the clock was trusted get their dates, once it is."""
+        if self.scheduler.trusted:
+            offset_us = self.scheduler.wall_us() - int(self.scheduler.monotonic() * 1e6)
+            self._offload("date", lambda: self._journal.date(offset_us), self._dated)
+
+    def _dated(self, result: tuple[tuple[KeptSample, ...], bool] | None) -> None:
+        samples, more = result or ((), False)
+        if samples:
+            log.warning("clock: %d samples that had waited for the time have their dates", len(samples))
+            SAMPLES_KEPT.inc(len(samples))
+            self._clean(samples)
+        if more:
+            self.date_undated()
+
     def _clean(self, samples: tuple[KeptSample, ...]) -> None:
         self._offload("clean", lambda: self.cleaner.clean(samples), self._cleaned)
 
@@ -171,6 +188,8 @@ class Pipeline:
         self._offload("clean", self.cleaner.work, self._cleaned)
 
     def _summarise(self) -> None:
+        if not self.scheduler.trusted:
+            return
         now_us = self.scheduler.wall_us()
         due_us = self.windows.next_due_us()
         if due_us is not None and due_us <= now_us:
@@ -183,6 +202,8 @@ class Pipeline:
             self._summarise()
 
     def _decide(self) -> None:
+        if not self.scheduler.trusted:
+            return
         now_us = self.scheduler.wall_us()
         self._offload("decide", lambda: self.decider.decide(now_us), self._forward)
 
@@ -199,6 +220,7 @@ class Pipeline:
         self._offload("summarise", self.windows.start)
         self._take_over_registry()
         self._offload("clean", self.cleaner.start, self._cleaned)
+        self.date_undated()
         self._repeat("housekeeping", self.pace.housekeeping, self._housekeeping)
         self._repeat("summarise", self.pace.summary, self._summarise)
         self._repeat("decide", self.pace.decision, self._decide)

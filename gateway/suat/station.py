@@ -15,11 +15,12 @@ from suat import running
 from suat.clock import LoopScheduler, Scheduler
 from suat.config import Config
 from suat.errors import SuatError
-from suat.ingest.base import Ingress, Source, open_source
+from suat.ingest.base import Ingress, Source, no_clock, open_source
 from suat.network.keys import RootKeys
 from suat.pipeline import Pace, Pipeline
 from suat.records import Downlink
 from suat.store.journal import Journal
+from suat.timekeeping import Timekeeping
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,17 @@ STOP_S = 10.0  # what was received is committed within this time, or the node se
 class Station:
     """One station on a scheduler, real or virtual; it opens no socket by itself."""
 
-    def __init__(self, scheduler: Scheduler, config: Config, *, pace: Pace = REAL_PACE, durable: bool = True) -> None:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        config: Config,
+        *,
+        pace: Pace = REAL_PACE,
+        durable: bool = True,
+        timekeeping: Timekeeping | None = None,
+    ) -> None:
         self.config = config
+        self.timekeeping = timekeeping
         self.journal = Journal(config.journal_path, durable=durable)
         self.reader = self.journal.reader()
         self.sources: dict[str, Source] = {}
@@ -55,7 +65,11 @@ class Station:
             server.direct.relayed,
             server.direct.measured,
             config.station.region,
+            no_clock if timekeeping is None else timekeeping.heard,
         )
+        if timekeeping is not None:
+            timekeeping.on_trusted = self.pipeline.date_undated
+            self.journal.floor_us = config.time.floor_us
 
     def open(self, table: Any) -> Source:
         """Open a source that the configuration names; it is not started yet."""
@@ -86,7 +100,9 @@ async def run(config: Config, on_ready: Callable[[], None] = lambda: None) -> No
 async def _run(config: Config, on_ready: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     scheduler = LoopScheduler(loop)
-    station = Station(scheduler, config)
+    timekeeping = Timekeeping(scheduler, config.time, config.station.data_dir)
+    timekeeping.start()
+    station = Station(scheduler, config, timekeeping=timekeeping)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)

@@ -89,6 +89,8 @@ class SemtechUdp:
         self._scheduler = ingress.scheduler
         self._on_uplink = ingress.on_uplink
         self._on_downlink_result = ingress.on_downlink_result
+        self._on_gateway_time = ingress.on_gateway_time
+        self._next_clock = 0.0
         self._counters = ingress.counters
         self._endpoint: UdpEndpoint | None = None
         self._token = 0
@@ -150,6 +152,15 @@ class SemtechUdp:
                 counters["malformed"] += 1
             else:
                 self._on_uplink(uplink)
+        if frames and type(frames[-1]) is dict and "time" in frames[-1]:
+            self._clock(gateway, frames[-1]["time"])
+
+    def _clock(self, gateway: str, time: Any) -> None:
+        """A gateway's time may be a GPS's: what keeps the station's time hears it, once a second."""
+        now = self._scheduler.monotonic()
+        if now >= self._next_clock and (told_us := _told_us(time)) is not None:
+            self._next_clock = now + 1.0
+            self._on_gateway_time(gateway, told_us)
 
     def _malformed(self) -> None:
         self._counters["received"] += 1
@@ -241,12 +252,17 @@ def _level(value: Any) -> float:
 
 def _received_us(time: Any, now_us: int) -> int:
     """The gateway's own UTC time of the frame [us] when it is plausible, else ours."""
+    told_us = _told_us(time)
+    return now_us if told_us is None or abs(told_us - now_us) > TIME_TRUST_US else told_us
+
+
+def _told_us(time: Any) -> int | None:
+    """An ISO 8601 time with its zone as UTC [us], None when it is none."""
     try:
         since = datetime.fromisoformat(time) - _EPOCH
     except (TypeError, ValueError, OverflowError):
-        return now_us
-    told_us = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-    return told_us if abs(told_us - now_us) <= TIME_TRUST_US else now_us
+        return None
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def _txpk(downlink: Downlink) -> bytes:

@@ -36,6 +36,7 @@ class Journal:
 
     def __init__(self, path: Path, *, durable: bool = True) -> None:
         self.path = path
+        self.boot = boot_id()
         self.floor_us = 0  # no sample is dated before it
         self._durable = durable
         self._connection = open_writer(path, durable)
@@ -81,7 +82,7 @@ class Journal:
             samples = self._keep(connection, dated)
             if waiting:
                 self._holds_undated = True
-                undated.hold(connection, boot_id(), waiting)
+                undated.hold(connection, self.boot, waiting)
             connection.executemany(
                 "INSERT INTO counter (name, value) VALUES (?, ?)"
                 " ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
@@ -111,12 +112,15 @@ class Journal:
             samples.append(KeptSample(identity, registration, record, time_us, body))
         return tuple(samples)
 
-    def date(self, clock: undated.Clock) -> tuple[tuple[KeptSample, ...], bool]:
-        """Date samples that came before the clock was trusted: (those that are new, whether more wait)."""
+    def date(self, offset_us: int) -> tuple[tuple[KeptSample, ...], bool]:
+        """Date samples that came before the clock was trusted: (those that are new, whether more wait).
+
+        This boot's times are UTC with `offset_us` added.
+        """
         if not self._holds_undated:
             return (), False
         with self._transaction() as connection:
-            samples = self._keep(connection, undated.take(connection, clock))
+            samples = self._keep(connection, undated.take(connection, self.boot, offset_us))
             more = undated.held(connection)
         self._holds_undated = more
         return samples, more

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
@@ -16,15 +15,6 @@ from suat.clock import UNDATED_US
 from suat.records import Admitted, Row
 
 CHUNK = 2_000  # samples dated by one transaction
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """When this boot was: UTC is the time since its start and `offset_us`; nothing is earlier than `floor_us`."""
-
-    boot: str
-    offset_us: int
-    floor_us: int
 
 
 def split(admitted: Sequence[Admitted]) -> tuple[Sequence[Admitted], list[Admitted]]:
@@ -52,51 +42,51 @@ def hold(connection: sqlite3.Connection, boot: str, admitted: Iterable[Admitted]
 
 def held(connection: sqlite3.Connection) -> bool:
     """Whether there are samples without a date."""
-    return connection.execute("SELECT EXISTS (SELECT 1 FROM undated)").fetchone() == (1,)
+    return bool(connection.execute("SELECT EXISTS (SELECT 1 FROM undated)").fetchone()[0])
 
 
-def take(connection: sqlite3.Connection, clock: Clock) -> list[Admitted]:
+def take(connection: sqlite3.Connection, this_boot: str, this_offset_us: int) -> list[Admitted]:
     """The oldest samples without a date, dated and taken out: `CHUNK` at most, of one boot.
 
-    Those of this boot are exact. An earlier boot that never learned the time is taken to have ended when the next one
-    began: its samples keep their distances, and are late by the time the station was off in between.
+    Those of this boot are exact: UTC is their time and `this_offset_us`. An earlier boot that never learned the time is
+    taken to have ended when the next one began: its samples keep their distances, and are late by the time the station
+    was off in between.
     """
     oldest = connection.execute("SELECT boot FROM undated ORDER BY id LIMIT 1").fetchone()
     if oldest is None:
         return []
     boot = str(oldest[0])
-    offset_us = _offset_us(connection, boot, clock)
+    offset_us = this_offset_us - _before_us(connection, boot, this_boot)
     rows = connection.execute(
         "DELETE FROM undated WHERE id IN (SELECT id FROM undated WHERE boot = ? ORDER BY id LIMIT ?)"
         " RETURNING id, registration, received_us, fcnt, rssi, snr, record, time_us, body",
         (boot, CHUNK),
     ).fetchall()
     rows.sort()
-    return list(_frames(rows, offset_us, clock.floor_us))
+    return list(_frames(rows, offset_us))
 
 
-def _offset_us(connection: sqlite3.Connection, boot: str, clock: Clock) -> int:
-    """What makes a boot's times UTC: going back from this one, each earlier boot ended where the next began."""
-    ends = connection.execute(
-        "SELECT boot, max(received_us) FROM undated WHERE boot <> ? GROUP BY boot ORDER BY max(id) DESC", (clock.boot,)
-    ).fetchall()
-    offset_us = clock.offset_us
-    if boot != clock.boot:
-        for earlier, end_us in ends:
-            offset_us -= end_us
+def _before_us(connection: sqlite3.Connection, boot: str, this_boot: str) -> int:
+    """How long before this boot another began at the latest [us]: going back, each ended where the next began."""
+    back_us = 0
+    if boot != this_boot:
+        for earlier, length_us in connection.execute(
+            "SELECT boot, max(received_us) FROM undated WHERE boot <> ? GROUP BY boot ORDER BY max(id) DESC",
+            (this_boot,),
+        ).fetchall():
+            back_us += length_us
             if earlier == boot:
                 break
-    return offset_us
+    return back_us
 
 
-def _frames(rows: Iterable[tuple[int, ...]], offset_us: int, floor_us: int) -> Iterator[Admitted]:
+def _frames(rows: Iterable[tuple[int, ...]], offset_us: int) -> Iterator[Admitted]:
     for (registration, received_us, fcnt, rssi, snr), group in groupby(rows, itemgetter(1, 2, 3, 4, 5)):
         samples = tuple(
             Row(record, _moved(time_us, offset_us, record), body)  # type: ignore[arg-type]
             for *_, record, time_us, body in group
         )
-        heard_us = max(received_us + offset_us, floor_us)
-        yield Admitted(registration, None, heard_us, fcnt, rssi, snr, samples, None)
+        yield Admitted(registration, None, received_us + offset_us, fcnt, rssi, snr, samples, None)
 
 
 def _moved(time_us: int, offset_us: int, record: int) -> int:
