@@ -1,4 +1,7 @@
-"""What travels through the pipeline, from the radio to the store."""
+"""What travels through the pipeline, from the radio to the store. Nothing of it is changed once it is made.
+
+What is made of every frame is not frozen all the same: that would cost five times as much, 10 us a frame.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,7 @@ class DeviceRecord:
     newest_record: int = 0  # highest record number in the journal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Uplink:
     """One copy of a frame as a gateway heard it."""
 
@@ -124,7 +127,7 @@ class SendResult(IntEnum):
     REFUSED = 4  # frequency, power, or an answer that was not understood
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Row:
     """One sample of a node as it is kept: its raw readings, packed by `suat_wire.payload`."""
 
@@ -133,7 +136,7 @@ class Row:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SessionUpdate:
     """Counters (and, after a join, keys) that must be on disk together with what they admitted."""
 
@@ -148,7 +151,7 @@ class SessionUpdate:
     join_nonce: int | None = None  # last one used
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Admitted:
     """A genuine frame: what is to be kept, and what its sender waits for."""
 
@@ -163,7 +166,7 @@ class Admitted:
     reply: Any = None  # the network server's own note of the downlink it may send after the commit
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class KeptSample:
     """A sample that the journal has just committed for the first time."""
 
