@@ -61,25 +61,23 @@ def start(conf, board, folder=FOLDER):
     return node.Node(conf, board, folder)
 
 
-def _extra(node):
-    """Whether the wake that is due now is one for an extra frame."""
-    from suat_node import uplink
-
-    return power.clock() < node.counters.next_sense and 0 < uplink.next_extra(node) <= power.clock()
+def _between(node):
+    """Whether this wake is for an extra frame, a join, or a band that opens again: none that takes a sample."""
+    return power.clock() < node.counters.next_sense and not power.woken_by_pin()
 
 
 def life(node, wakes):
-    """So many wakes of a board that stays in its program, with the extra frames between them."""
+    """So many wakes of a board that stays in its program, with the wakes between them that take no sample."""
     from suat_node import node as program
 
     while wakes:
-        wakes -= not _extra(node)
+        wakes -= not _between(node)
         program.wake(node)
         program.sleep(node)
 
 
 def deep_life(conf, board, wakes, folder=FOLDER, forget=False):
-    """So many wakes of a board that starts again each time, modules and all, with the extra frames between them."""
+    """The same of a board that starts again each time, modules and all."""
     while wakes:
         if forget:
             for name in list(sys.modules):
@@ -88,7 +86,7 @@ def deep_life(conf, board, wakes, folder=FOLDER, forget=False):
         from suat_node import node as program
 
         node = start(conf, board, folder)
-        wakes -= not _extra(node)
+        wakes -= not _between(node)
         try:
             program.wake(node)
             program.sleep(node)
