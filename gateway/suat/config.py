@@ -16,7 +16,7 @@ from suat.config_faults import fault_lines
 from suat.errors import UsageError
 from suat.ingest.base import tables
 from suat.pasture.tables import HerdTable, PaddockTable, RulesTable, WaterPointTable
-from suat.store.tables import InfluxTable
+from suat.store.tables import InfluxTable, JournalTable
 from suat.tables import Bound, Table, did_you_mean
 from suat.timekeeping import TimeTable
 
@@ -66,6 +66,7 @@ class Config(Table):
     station: StationTable
     ingest: list[IngestTable] = Field(default_factory=list)
     influx: InfluxTable | None = None
+    journal: JournalTable = JournalTable()
     board: BoardTable = BoardTable()
     time: TimeTable = Field(default_factory=TimeTable)
     rules: RulesTable = RulesTable()

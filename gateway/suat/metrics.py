@@ -43,6 +43,8 @@ COMMIT_SECONDS = Durations(
 )
 SAMPLES_KEPT = Counter("suat_samples_kept", "Samples committed for the first time", registry=REGISTRY)
 BACKLOG = Gauge("suat_outbox_entries", "Journal entries that InfluxDB has not been told", registry=REGISTRY)
+JOURNAL_BYTES = Gauge("suat_journal_bytes", "Size of the journal's file", registry=REGISTRY)
+ROWS_DROPPED = Counter("suat_rows_dropped", "Rows that the journal gave up", ["kind", "why"], registry=REGISTRY)
 BROKER_CONNECTED = Gauge(
     "suat_broker_connected", "Whether the MQTT broker lets the station read", ["broker"], registry=REGISTRY
 )

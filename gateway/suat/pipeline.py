@@ -33,12 +33,14 @@ from suat.quality.windows import Windows
 from suat.records import Admitted, Batch, Committed, Downlink, KeptSample, SendResult, Uplink
 from suat.store.influx import SINK, Forwarder
 from suat.store.journal import Journal, JournalError, Reader
+from suat.store.retention import Retention
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-RETRY_S = (0.5, 60.0)  # first and longest wait after the journal refused a batch
+RETRY_S = (0.5, 30.0)  # first and longest wait after the journal refused a batch: promise 8 is 60 s
 REPLAY_S = 0.05  # between two steps of a replay
+RETAIN_S = 0.1  # between two steps of the retention
 MAX_PENDING = 100_000  # frames held while the journal can't be written; beyond it nodes must send again
 
 
@@ -50,6 +52,7 @@ class Pace:
     housekeeping: float = 1.0  # counters of refused frames are written, new nodes are taken over
     summary: float = 60.0
     decision: float = 300.0
+    retention: float = 60.0
 
 
 class Pipeline:
@@ -75,6 +78,7 @@ class Pipeline:
         self.cleaner = Cleaner(journal, reader, {}, self.windows.touch)
         self.decider = Decider(config, journal, reader)
         self.forwarder = None if config.influx is None else Forwarder(scheduler, config.influx, journal, reader)
+        self.retention = Retention(journal, config.journal)
         self._config = config
         self._journal = journal
         self._reader = reader
@@ -207,6 +211,21 @@ class Pipeline:
         now_us = self.scheduler.wall_us()
         self._offload("decide", lambda: self.decider.decide(now_us), self._forward)
 
+    def _retain(self) -> None:
+        if "retain" in self._timers:
+            return  # it is at it
+        now_s, now_us = self.scheduler.monotonic(), self.scheduler.wall_us()
+        self._offload("retain", lambda: self.retention.look(now_s, now_us), self._retained)
+
+    def _retained(self, more: bool | None) -> None:
+        """What must go goes in steps, so that a commit never waits long behind it."""
+        if more:
+            self._timers["retain"] = self.scheduler.call_later(RETAIN_S, self._retain_more)
+
+    def _retain_more(self) -> None:
+        del self._timers["retain"]
+        self._offload("retain", self.retention.step, self._retained)
+
     def _forward(self, _result: object = None) -> None:
         if self.forwarder is not None:
             self.forwarder.wake()
@@ -224,6 +243,7 @@ class Pipeline:
         self._repeat("housekeeping", self.pace.housekeeping, self._housekeeping)
         self._repeat("summarise", self.pace.summary, self._summarise)
         self._repeat("decide", self.pace.decision, self._decide)
+        self._repeat("retention", self.pace.retention, self._retain)
         self._forward()
 
     def stop(self) -> None:

@@ -6,6 +6,7 @@ for; it is never renamed or replaced.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sqlite3
@@ -15,6 +16,8 @@ from importlib import resources
 from pathlib import Path
 
 from suat.errors import SuatError
+
+log = logging.getLogger(__name__)
 
 BUSY_S = 10.0  # how long another process's transaction is waited for
 
@@ -70,6 +73,7 @@ def open_writer(path: Path, durable: bool = True) -> sqlite3.Connection:
     with explained(path):
         connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file; an old one stays as it is
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             connection.execute("PRAGMA foreign_keys = ON")
@@ -137,13 +141,21 @@ def _foreign(path: Path, version: int) -> str:
 
 def statements(script: str) -> list[str]:
     """The single statements of a script (`executescript` would commit halfway)."""
-    bare = re.sub(r"--[^\n]*", "", script)
-    return [statement.strip() for statement in bare.split(";") if statement.strip()]
+    found, statement = [], ""
+    for piece in re.split(r"(?<=;)", script):
+        statement += piece
+        if sqlite3.complete_statement(statement):  # not within a trigger, a text or a comment
+            found.append(statement.strip())
+            statement = ""
+    return found
 
 
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Apply what is missing, each script whole or not at all; two processes at once do it once."""
     scripts = _migrations()
+    if 0 < _version(connection) < len(scripts):
+        megabytes = path.stat().st_size / 1e6
+        log.warning("%s: brought up to date, %.0f MB; the station starts when that is done", path, megabytes)
     while (version := _version(connection)) < len(scripts):
         connection.execute("BEGIN IMMEDIATE")
         try:

@@ -56,7 +56,7 @@ class Journal:
         return Reader(self.path)
 
     @contextmanager
-    def _transaction(self, *, derived: bool = False) -> Iterator[sqlite3.Connection]:
+    def transaction(self, *, derived: bool = False) -> Iterator[sqlite3.Connection]:
         """On the disk when it returns; what is `derived` with the next that is: after a power cut it is made again."""
         connection = self._connection
         with explained(self.path):
@@ -70,13 +70,18 @@ class Journal:
                     connection.execute("ROLLBACK")
                 raise
 
+    def pragma(self, name: str) -> int:
+        """A figure of the file: page_size, page_count, freelist_count."""
+        with explained(self.path):
+            return int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
+
     def commit(self, batch: Batch) -> Committed:
         """Write what was admitted; then say which samples were new, and what is held of the records asked about.
 
         What was received before the clock was trusted waits for its date (`date`) and is not among the new ones.
         """
         dated, waiting = undated.split(batch.admitted)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             frames = [admitted.session for admitted in batch.admitted if admitted.session is not None]
             write_sessions(connection, [*frames, *batch.sessions])
             samples = self._keep(connection, dated)
@@ -119,7 +124,7 @@ class Journal:
         """
         if not self._holds_undated:
             return (), False
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             samples = self._keep(connection, undated.take(connection, self.boot, offset_us))
             more = undated.held(connection)
         self._holds_undated = more
@@ -145,7 +150,7 @@ class Journal:
 
     def derive(self, derived: Derived) -> Told:
         """Write derived rows and tell the sinks of those that changed."""
-        with self._transaction(derived=True) as connection:
+        with self.transaction(derived=True) as connection:
             before = last_number(connection)
             connection.executemany(
                 "INSERT INTO cleaned (sample, body) VALUES (?, ?)"
@@ -176,7 +181,7 @@ class Journal:
 
     def drop_states(self, registration: int, since_us: int) -> None:
         """Forget the filters' states of a node from `since_us` on: readings came in before them."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 "DELETE FROM filter_state WHERE registration = ? AND time_us >= ?", (registration, since_us)
             )
@@ -187,7 +192,7 @@ class Journal:
         JournalError when a node that is in use has the name or the EUI already.
         """
         probes = [{"name": p.name, "depth_cm": p.depth_cm, "position": p.position} for p in device.probes]
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             for column, value in (("name", device.name), ("dev_eui", device.dev_eui.lower())):
                 taken = connection.execute(
                     f"SELECT name FROM device WHERE {column} = ? AND revoked_us IS NULL", (value,)
@@ -223,7 +228,7 @@ class Journal:
 
     def revoke_device(self, registration: int, at_us: int) -> None:
         """Take a node out of use: its sessions are gone at once, its readings stay."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 "UPDATE device SET revoked_us = ? WHERE id = ? AND revoked_us IS NULL", (at_us, registration)
             )
@@ -232,7 +237,7 @@ class Journal:
 
     def assign(self, registration: int, since_us: int, paddock: str | None, water_point: str | None) -> None:
         """A node was put somewhere else; its readings from `since_us` on belong there."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 "INSERT INTO assignment (registration, since_us, paddock, water_point) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (registration, since_us) DO UPDATE"
@@ -243,7 +248,7 @@ class Journal:
 
     def add_curve(self, curve: Curve) -> None:
         """Keep a probe's calibration; the newest of a probe counts, for all of its readings (`suat refilter`)."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 "INSERT INTO curve (registration, grp, coefficients, residual, made_us) VALUES (?, ?, ?, ?, ?)",
                 (curve.registration, curve.group, _json(curve.coefficients), curve.residual, curve.made_us),
@@ -252,7 +257,7 @@ class Journal:
 
     def add_move(self, move: Move) -> None:
         """Keep where a herd was led; the same herd at the same instant is corrected."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 "INSERT INTO move (herd, paddock, at_us) VALUES (?, ?, ?)"
                 " ON CONFLICT (herd, at_us) DO UPDATE SET paddock = excluded.paddock",
@@ -261,7 +266,7 @@ class Journal:
 
     def add_sink(self, name: str) -> tuple[int, int]:
         """Where a sink stands: (position, row). A new one is told everything that is kept."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             found = connection.execute("SELECT position, row FROM sink WHERE name = ?", (name,)).fetchone()
             if found:
                 return int(found[0]), int(found[1])
@@ -272,24 +277,24 @@ class Journal:
 
     def advance(self, sink: str, position: int, row: int = 0) -> None:
         """Persist where a sink stands, and forget what every sink was told."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             place(connection, sink, position, row)
             forget_told(connection)
 
     def drop_sink(self, name: str) -> None:
         """A sink that is configured no more: nothing is kept for it. Should it come back, it is told everything."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("DELETE FROM sink WHERE name = ?", (name,))
             forget_told(connection)
 
     def resend(self, since_us: int) -> int:
         """Tell the sinks again of every row since `since_us`; how many ranges were added."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return tell_again(connection, since_us)
 
     def dead_letter(self, sink: str, at_us: int, letters: Sequence[tuple[str, str]]) -> None:
         """Set aside (line, reason) that a sink will never take; of too many the newest are kept."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.executemany(
                 "INSERT INTO dead_letter (sink, at_us, line, reason) VALUES (?, ?, ?, ?)",
                 [(sink, at_us, line, reason) for line, reason in letters],
@@ -298,7 +303,7 @@ class Journal:
 
     def drop_letters(self, numbers: Sequence[int]) -> None:
         """Forget dead letters: they were taken after all, or nobody wants them."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.executemany("DELETE FROM dead_letter WHERE id = ?", [(number,) for number in numbers])
 
 

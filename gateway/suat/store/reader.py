@@ -27,6 +27,7 @@ from suat.store.rows import (
     Alert,
     Assignment,
     Curve,
+    Dropped,
     FilterState,
     LastSeen,
     Move,
@@ -393,6 +394,14 @@ class Reader:
     def _entry(self, query: str, key: str, entry: OutboxEntry, place: int, limit: int) -> list[Any]:
         where = f"WHERE {key} BETWEEN ? AND ? ORDER BY {key} LIMIT ?"
         return self._ask(query + where, (max(entry.first, place), entry.last, limit))
+
+    def dropped(self, since_us: int = 0) -> list[Dropped]:
+        """What the journal has given up since `since_us`, by day."""
+        rows = self._ask(
+            "SELECT kind, why, day_us, first_us, last_us, count FROM dropped WHERE day_us >= ? ORDER BY day_us, kind, why",
+            (since_us,),
+        )
+        return [Dropped(*row) for row in rows]
 
     def dead_letters(self, sink: str | None = None) -> list[tuple[int, str, int, str, str]]:
         """(id, sink, time, line, reason) of what was set aside."""

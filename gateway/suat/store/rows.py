@@ -126,6 +126,17 @@ class Told(NamedTuple):
     last: int
 
 
+class Dropped(NamedTuple):
+    """Rows that went, on one UTC day, for one reason: 'age', 'size', 'untold', 'thinned' or 'damaged'."""
+
+    kind: str
+    why: str
+    day_us: int
+    first_us: int  # times of the oldest and the newest of them
+    last_us: int
+    rows: int
+
+
 @dataclass(frozen=True, slots=True)
 class Derived:
     """What one transaction writes of derived rows; the sinks are told in the same transaction.

@@ -10,6 +10,14 @@ from pydantic import Field, model_validator
 from suat.tables import Table
 
 
+class JournalTable(Table):
+    """How much the journal may keep, and how often it is written."""
+
+    keep_days: Annotated[int, Field(ge=30, le=36500)] = 1100  # days on which the station ran
+    max_mb: Annotated[int, Field(ge=1)] = 4000
+    free_mb: Annotated[int, Field(ge=0)] = 200
+
+
 class BucketsTable(Table):
     """Where each resolution goes: buckets of InfluxDB 2, retention policies of InfluxDB 1."""
 
