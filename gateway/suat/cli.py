@@ -79,6 +79,7 @@ device_app.command(
         "    --nwk-skey $(openssl rand -hex 16) --app-skey $(openssl rand -hex 16)",
         "suat device add --relayed --name lse-1 --kind soil --paddock jailau-1 --probe upper:10 \\",
         "    --dev-eui a84041000181c061",
+        "suat device add --wired --name tank-level --kind water --water-point spring-1",
     ),
 )(device.add)
 device_app.command("list")(device.list_devices)

@@ -11,6 +11,7 @@ import typer
 from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, existing_journal, iso_utc
 from suat.config import load
 from suat.errors import UsageError
+from suat.network.wired import is_wired
 from suat.records import DeviceRecord
 from suat.tables import did_you_mean
 
@@ -18,8 +19,8 @@ from suat.tables import did_you_mean
 def add(
     name: Annotated[str, typer.Option(metavar="NAME", help="The node's name, as on its label.")],
     kind: Annotated[str, typer.Option(metavar="KIND", help="soil or water.")],
-    dev_eui: Annotated[str, typer.Option(metavar="HEX", help="DevEUI, 16 hex digits.")],
     config: ConfigOption = DEFAULT_CONFIG,
+    dev_eui: Annotated[str | None, typer.Option(metavar="HEX", help="DevEUI, 16 hex digits.")] = None,
     join_eui: Annotated[str | None, typer.Option(metavar="HEX", help="OTAA: JoinEUI, 16 hex digits.")] = None,
     app_key: Annotated[str | None, typer.Option(metavar="HEX", help="OTAA: AppKey, 32 hex digits.")] = None,
     dev_addr: Annotated[str | None, typer.Option(metavar="HEX", help="ABP: DevAddr, 8 hex digits.")] = None,
@@ -33,6 +34,7 @@ def add(
     relayed: Annotated[
         bool, typer.Option("--relayed", help="Another network server (ChirpStack) has the node's keys.")
     ] = False,
+    wired: Annotated[bool, typer.Option("--wired", help="A device on a Modbus line: no radio, no DevEUI.")] = False,
 ) -> None:
     """Register a node. A node whose flash was erased is revoked and registered anew."""
     from suat.network import provision
@@ -55,6 +57,7 @@ def add(
         water_point=water_point,
         probes=probe or (),
         relayed=relayed,
+        wired=wired,
     )
     with Journal(settings.journal_path) as journal:
         number = provision.add(journal, RootKeys(settings.station.data_dir), device, _now_us())
@@ -97,7 +100,8 @@ def list_devices(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fa
     for record in records:
         place = record.paddock or record.water_point or "nowhere yet"
         state = "in use" if record.revoked_us is None else f"revoked {iso_utc(record.revoked_us)[:10]}"
-        print(f"{record.registration:4}  {record.name:20} {record.kind:6} {record.dev_eui}  {place:20} {state}")
+        address = "wired" if is_wired(record.dev_eui) else record.dev_eui
+        print(f"{record.registration:4}  {record.name:20} {record.kind:6} {address:16}  {place:20} {state}")
 
 
 def revoke(
@@ -119,6 +123,8 @@ def _activation(record: DeviceRecord, keyed: bool) -> str:
     """How a node got its session; one that is revoked has none any more."""
     if record.join_eui is not None:
         return "OTAA"
+    if is_wired(record.dev_eui):
+        return "wired"
     return "ABP" if keyed or record.revoked_us is not None else "relayed"
 
 

@@ -67,10 +67,6 @@ def no_clock(_gateway: str, _told_us: int) -> None:
     """For a station whose time is known."""
 
 
-def no_clock(_gateway: str, _told_us: int) -> None:
-    """For a station whose time is known."""
-
-
 @dataclass(frozen=True, slots=True)
 class Ingress:
     """Where a source leaves what it hears: the pipeline's first stage, seen from outside."""
@@ -82,7 +78,6 @@ class Ingress:
     on_relayed: Callable[[Relayed], None] = _nowhere
     on_measured: Callable[[Measured], None] = _nowhere
     region: str = "IN865"
-    on_gateway_time: Callable[[str, int], None] = no_clock  # a gateway's own time of a frame just heard [UTC us]
     on_gateway_time: Callable[[str, int], None] = no_clock  # a gateway's own time of a frame just heard [UTC us]
 
 

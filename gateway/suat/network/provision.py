@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from suat.errors import UsageError
 from suat.network.keys import RootKeys
+from suat.network.wired import wired_eui
 from suat.records import DeviceRecord, Probe, SessionUpdate
 from suat.store.journal import Journal
 from suat.tables import did_you_mean
@@ -62,7 +63,7 @@ def new_device(
     *,
     name: str,
     kind: str,
-    dev_eui: str,
+    dev_eui: str | None = None,
     join_eui: str | None = None,
     app_key: str | None = None,
     dev_addr: str | None = None,
@@ -72,11 +73,12 @@ def new_device(
     water_point: str | None = None,
     probes: Sequence[str] = (),
     relayed: bool = False,
+    wired: bool = False,
 ) -> NewDevice:
     """Check the options of `suat device add` (hex digits as text); UsageError with one line says what is wrong.
 
     Either `join_eui` and `app_key` (OTAA), or `dev_addr`, `nwk_skey` and `app_skey` (ABP), or `relayed`: another
-    network server has the keys.
+    network server has the keys, or `wired`: there is no radio, and so no `dev_eui` either.
     """
     if not NAME.fullmatch(name):
         raise UsageError(f'--name "{name}": letters, digits, space, ".", "-" and "_", at most 40')
@@ -89,7 +91,13 @@ def new_device(
     joins = (join_eui, app_key)
     personal = (dev_addr, nwk_skey, app_skey)
     given = [any(value is not None for value in group) for group in (joins, personal)]
-    if relayed:
+    if wired:
+        if any(given) or relayed or dev_eui is not None:
+            raise UsageError("--wired: a device without a radio has no keys and no DevEUI; give its name and kind")
+        dev_eui = wired_eui(name)
+    elif dev_eui is None:
+        raise UsageError("--dev-eui: missing; it stands on the node's label (a device on a wire: --wired)")
+    elif relayed:
         if any(given):
             raise UsageError("--relayed: the other network server has the node's keys; give none here")
     elif given[0] == given[1] or None in (joins if given[0] else personal):
