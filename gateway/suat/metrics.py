@@ -43,6 +43,10 @@ COMMIT_SECONDS = Durations(
 )
 SAMPLES_KEPT = Counter("suat_samples_kept", "Samples committed for the first time", registry=REGISTRY)
 BACKLOG = Gauge("suat_outbox_entries", "Journal entries that InfluxDB has not been told", registry=REGISTRY)
+SINK_BACKLOG = Gauge("suat_sink_entries", "Journal entries that the sink has not been told", ["sink"], registry=REGISTRY)
+SINK_TROUBLE = Gauge("suat_sink_trouble", "1 while the sink takes nothing", ["sink"], registry=REGISTRY)
+SINK_POINTS = Gauge("suat_sink_points", "Points that the sink took since the start", ["sink"], registry=REGISTRY)
+SINK_LETTERS = Gauge("suat_sink_letters", "Points that it refused and that were set aside", ["sink"], registry=REGISTRY)
 JOURNAL_BYTES = Gauge("suat_journal_bytes", "Size of the journal's file", registry=REGISTRY)
 ROWS_DROPPED = Counter("suat_rows_dropped", "Rows that the journal gave up", ["kind", "why"], registry=REGISTRY)
 BROKER_CONNECTED = Gauge(
@@ -53,4 +57,11 @@ BRIDGE_READY = Gauge(
 )
 BRIDGE_COUNTS = Gauge(
     "suat_bridge_count", "What the radio on USB counts itself, since its start", ["port", "what"], registry=REGISTRY
+)
+DOWNLINKS = Counter("suat_downlinks", "What became of answers to nodes", ["outcome"], registry=REGISTRY)
+MODBUS_READS = Counter(
+    "suat_modbus_reads", "Readings of wired devices, by what became of them", ["device", "outcome"], registry=REGISTRY
+)
+MODBUS_FAULT = Gauge(
+    "suat_modbus_fault", "Code of the fault in a wired device's last reading; 0: none", ["device"], registry=REGISTRY
 )
