@@ -1,0 +1,127 @@
+"""Hostile input at each door of the station: nothing but the station's own errors may come out.
+
+    python tools/fuzz.py --cases 100000 [--seed 1] [--target udp ...] [--json]
+    nice -n 19 python tools/fuzz.py --cases 10000000
+
+The cases are shared out by what one costs; each door is the code that ships, from the bytes on (`tools/fuzzing/`). A
+crash is any other exception, a traceback in the log, a station that would stop, an answer that never comes, or more
+than 1 kB held for a link. Each kind of crash is printed once, with an input that made it; the same seed makes the same
+cases.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import logging
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from fuzzing.target import LINK_LIMIT, Target
+
+# Of 1,000 cases, by door
+SHARES = {"udp": 640, "mqtt": 170, "serial": 120, "http": 30, "config": 30, "journal": 10}
+SHOWN = 600  # characters of an input
+PROGRESS_S = 30.0
+
+
+@dataclass
+class Tally:
+    """What became of one door's cases."""
+
+    name: str
+    cases: int = 0
+    refused: int = 0
+    held: int | None = None  # most bytes for one link
+    seconds: float = 0.0
+    crashes: Counter[str] = field(default_factory=Counter)
+    samples: dict[str, str] = field(default_factory=dict)  # an input of each kind of crash
+
+    def crash(self, error: BaseException, case: Any) -> None:
+        """Count a crash under where it came from."""
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        kind = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}: {str(error)[:160]}"
+        where = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
+        known = next((name for name in self.crashes if name.startswith(where)), kind)
+        self.crashes[known] += 1
+        self.samples.setdefault(known, repr(case)[:SHOWN])
+
+    def line(self) -> str:
+        held = "" if self.held is None else f", at most {self.held} bytes held for a link"
+        pace = f"{self.cases / self.seconds:,.0f}/s" if self.seconds else ""
+        crashes = sum(self.crashes.values())
+        return f"{self.name:8} {self.cases:>10,} cases, {crashes} crashes, {self.refused:,} refused, {pace}{held}"
+
+
+def run(name: str, cases: int, seed: int, folder: Path) -> Tally:
+    """Feed one door."""
+    chance = Random(f"{seed} {name}")
+    target: Target = importlib.import_module(f"fuzzing.{name}").Target(folder, chance)
+    tally = Tally(name)
+    started = told = time.monotonic()
+    try:
+        while tally.cases < cases:
+            case: Any = None
+            for _ in range(min(target.chunk, cases - tally.cases)):
+                case = target.make(chance)
+                tally.cases += 1
+                try:
+                    target.feed(case)
+                except target.refusals:
+                    tally.refused += 1
+                except Exception as error:
+                    tally.crash(error, case)
+            try:
+                held = target.look()
+                if held is not None:
+                    tally.held = max(tally.held or 0, held)
+                    assert held <= LINK_LIMIT, f"{held} bytes are held for a link"
+            except Exception as error:
+                tally.crash(error, case)
+            tally.seconds = time.monotonic() - started
+            if time.monotonic() - told > PROGRESS_S:
+                told = time.monotonic()
+                print(tally.line(), file=sys.stderr, flush=True)
+    finally:
+        target.close()
+    return tally
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Hostile input at each door of the station")
+    parser.add_argument("--cases", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--target", nargs="+", choices=sorted(SHARES), default=list(SHARES))
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    logging.disable(logging.INFO)
+    whole = sum(SHARES[name] for name in options.target)
+    tallies = []
+    for name in options.target:
+        with tempfile.TemporaryDirectory(prefix=f"suat-fuzz-{name}-") as folder:
+            tallies.append(run(name, options.cases * SHARES[name] // whole, options.seed, Path(folder)))
+        if not options.json:
+            print(tallies[-1].line(), flush=True)
+            for kind, count in tallies[-1].crashes.items():
+                print(f"  {count} x {kind}\n    {tallies[-1].samples[kind]}", flush=True)
+    crashes = sum(sum(tally.crashes.values()) for tally in tallies)
+    cases = sum(tally.cases for tally in tallies)
+    if options.json:
+        print(json.dumps({"cases": cases, "crashes": crashes, "targets": [vars(tally) for tally in tallies]}))
+    else:
+        print(
+            f"{cases:,} cases, {crashes} crashes, {sum(tally.seconds for tally in tallies):.0f} s, seed {options.seed}"
+        )
+    return int(crashes > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

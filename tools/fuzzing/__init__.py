@@ -1,0 +1,1 @@
+"""Hostile input for each door of the station; `tools/fuzz.py` runs it."""
