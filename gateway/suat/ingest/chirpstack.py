@@ -43,6 +43,7 @@ class ChirpstackTable(BrokerTable):
     profiles: dict[str, Vendor] = Field(default_factory=dict)
 
 
+LONGEST_ID = 64  # of an application; a topic may have 65,535 bytes
 HANDLED = 4096  # events remembered by their deduplicationId
 MAX_NODES = 4096  # remembered with their application, for downlinks
 MAX_UNKNOWN = 256  # DevEUIs that were complained of
@@ -164,6 +165,8 @@ class Chirpstack:
         if len(payload) > LARGEST:
             raise ValueError("too large")
         _, application, _, dev_eui, _, _ = topic.split("/")
+        if len(application) > LONGEST_ID:
+            raise ValueError("application")
         event = orjson.loads(payload)
         about = event["deviceInfo"]
         if about["devEui"] != dev_eui or len(dev_eui) != 16 or dev_eui != bytes.fromhex(dev_eui).hex():

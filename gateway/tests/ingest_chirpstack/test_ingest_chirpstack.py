@@ -371,6 +371,13 @@ def test_memory_is_bounded(desk: Desk, uplink_event: Make) -> None:
     assert not desk.source._unacknowledged
 
 
+def test_an_application_is_named_by_an_id_and_not_by_a_whole_topic(desk: Desk, uplink_event: Make) -> None:
+    topic, content = uplink_event(OURS, *sample(1))
+    desk.hear((topic.replace(topic.split("/")[1], "a" * 60_000), content))
+    assert not desk.source._applications
+    assert desk.server.counters["malformed"] == 1
+
+
 CASES = 100_000
 
 
