@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from suat.config_faults import fault_lines
 from suat.errors import UsageError
 from suat.ingest.base import tables
+from suat.network.tables import NetworkTable, channel_faults
 from suat.pasture.tables import HerdTable, PaddockTable, RulesTable, WaterPointTable
 from suat.store.tables import InfluxTable, JournalTable
 from suat.tables import Bound, Table, did_you_mean
@@ -67,6 +68,7 @@ class Config(Table):
     ingest: list[IngestTable] = Field(default_factory=list)
     influx: InfluxTable | None = None
     journal: JournalTable = JournalTable()
+    network: NetworkTable = NetworkTable()
     board: BoardTable = BoardTable()
     time: TimeTable = Field(default_factory=TimeTable)
     rules: RulesTable = RulesTable()
@@ -76,7 +78,8 @@ class Config(Table):
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Config:
-        faults = [*_duplicates(self), *_dangling(self)] or _dry_paddocks(self)  # a slip in a name makes paddocks dry
+        faults = [*_duplicates(self), *_dangling(self), *channel_faults(self.network, self.station.region)]
+        faults = faults or _dry_paddocks(self)  # a slip in a name makes paddocks dry
         if faults:
             raise ValueError("\n".join(faults))
         return self

@@ -72,7 +72,15 @@ class Pipeline:
         self.scheduler = scheduler
         self.pace = pace
         self.server = NetworkServer(
-            scheduler, config.station.region, reader, keys, self.keep, send, send_payload=send_payload
+            scheduler,
+            config.station.region,
+            reader,
+            keys,
+            self.keep,
+            send,
+            send_payload=send_payload,
+            options=config.network,
+            write=lambda work: self._offload("downlinks", lambda: work(journal)),
         )
         self.windows = Windows(journal, reader, config.station.zone)
         self.cleaner = Cleaner(journal, reader, {}, self.windows.touch)

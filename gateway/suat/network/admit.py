@@ -137,10 +137,13 @@ class Admission:
         session.answered_repeats = 0
         if session.pending:
             self._devices.promote(session)
+            self._downlinks.note_link(session.device)
         copies = best_first(heard)
         session.device.history.add(fcnt, copies[0].snr)
         ack_from, rows, commands, readable = _open(session, frame, fcnt, heard[0].received_us)
-        reply = self._downlinks.reserve(session, frame, commands, copies, heard[0].received_us, ack_from is not None)
+        asks = ack_from is not None
+        self._downlinks.heard(session.device, frame.fport, rows, commands, heard[0].received_us, asks)
+        reply = self._downlinks.reserve(session, frame, commands, copies, heard[0].received_us, asks)
         admitted = _admitted(session.device, session.update(), fcnt, heard[0], copies[0], rows, ack_from, reply)
         return "accepted" if readable else "malformed", admitted
 

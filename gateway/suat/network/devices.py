@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 
 from suat_wire.aes import Aes
 
-from suat.network.adr import LinkHistory
+from suat.network.adr import LinkHistory, Patience
 from suat.records import DeviceRecord, SessionUpdate
+from suat.store.downlinks import Link
 
 NET_ID = 0  # for private networks (TS001 6.1.1); DevAddr then begins with seven zero bits
 _ADDRESSES = 1 << 25
@@ -24,6 +25,7 @@ class Session:
         "answered_repeats",
         "app",
         "app_skey",
+        "channels_hz",
         "dev_addr",
         "device",
         "fcnt_down",
@@ -55,6 +57,7 @@ class Session:
         self.pending = pending  # joined, but not yet used by the node
         self.unsaved = False  # a transaction that carried it failed: the next one carries all of it
         self.answered_repeats = 0  # of the last uplink
+        self.channels_hz: tuple[int, ...] = ()  # of the join accept, beyond the region's default ones
 
     def __repr__(self) -> str:
         return f"Session({self.device.name}, {self.dev_addr:08x}, up {self.fcnt_up}, down {self.fcnt_down})"
@@ -86,19 +89,23 @@ class Device:
 
     __slots__ = (
         "app_key",
+        "channel_patience",
+        "channels_asked",
         "dev_eui",
         "dev_nonce",
         "history",
         "join_eui",
         "join_nonce",
         "joining",
+        "link",
         "name",
         "newest_record",
         "registration",
         "session",
+        "status_asked",
     )
 
-    def __init__(self, record: DeviceRecord, app_key: bytes | None) -> None:
+    def __init__(self, record: DeviceRecord, app_key: bytes | None, link: Link | None = None) -> None:
         self.registration = record.registration
         self.name = record.name
         self.dev_eui = record.dev_eui
@@ -109,7 +116,11 @@ class Device:
         self.newest_record = record.newest_record
         self.session: Session | None = None
         self.joining: Session | None = None  # given by the last join, until the node's first uplink under it
-        self.history = LinkHistory()
+        self.link = link or Link(record.registration)
+        self.history = LinkHistory(self.link.tx_power, self.link.nb_trans)
+        self.channels_asked: list[tuple[int, int]] = []  # (place beyond the default channels, Hz) in the last request
+        self.channel_patience = Patience()
+        self.status_asked = float("-inf")  # monotonic [s]
 
     def __repr__(self) -> str:
         return f"Device({self.registration}, {self.name}, {self.dev_eui})"
@@ -128,13 +139,18 @@ class Devices:
         records: Iterable[DeviceRecord],
         sessions: Iterable[SessionUpdate],
         app_keys: Mapping[str, bytes],
+        links: Mapping[int, Link] | None = None,
     ) -> None:
         """Take over what is on disk: add what is new, drop what was revoked, leave what is running as it is."""
         wanted = {record.registration: record for record in records if record.revoked_us is None}
         for registration in self.by_registration.keys() - wanted.keys():
             self._remove(self.by_registration[registration])
         fresh = {
-            registration: Device(record, app_keys.get(record.dev_eui) if record.join_eui is not None else None)
+            registration: Device(
+                record,
+                app_keys.get(record.dev_eui) if record.join_eui is not None else None,
+                (links or {}).get(registration),
+            )
             for registration, record in wanted.items()
             if registration not in self.by_registration
         }
@@ -149,11 +165,17 @@ class Devices:
                 if session is not None:
                     self._index(session)
 
-    def begin_session(self, device: Device, dev_addr: int, nwk_skey: bytes, app_skey: bytes) -> Session:
-        """A join's session: valid from now on, beside the one in use; replaces an earlier one that was never used."""
+    def begin_session(
+        self, device: Device, dev_addr: int, nwk_skey: bytes, app_skey: bytes, channels_hz: tuple[int, ...] = ()
+    ) -> Session:
+        """A join's session: valid from now on, beside the one in use; replaces an earlier one that was never used.
+
+        `channels_hz`: those of its CFList.
+        """
         if device.joining is not None:
             self._forget(device.joining)
         session = Session(device, dev_addr, nwk_skey, app_skey, pending=True)
+        session.channels_hz = channels_hz
         device.joining = session
         self._index(session)
         return session
@@ -168,6 +190,8 @@ class Devices:
         device.session = session
         device.joining = None
         device.history.clear()
+        device.channels_asked.clear()
+        device.link = device.link._replace(tx_power=0, nb_trans=1, channels_hz=session.channels_hz)
 
     def free_dev_addr(self, device: Device, join_nonce: int) -> int:
         """A DevAddr that no session of this station uses."""

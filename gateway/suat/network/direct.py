@@ -12,6 +12,7 @@ from collections.abc import Callable
 from suat_wire.payload import PayloadError, pack, split
 
 from suat.network.devices import Device, Devices
+from suat.network.downlink import Downlinks
 from suat.records import Admitted, Measured, Relayed, Row
 from suat.store.reader import Reader
 
@@ -19,24 +20,31 @@ from suat.store.reader import Reader
 class Answer:
     """What waits for the commit: the node for its acknowledgement, the source for the word that it may forget."""
 
-    __slots__ = ("device", "settled", "source")
+    __slots__ = ("device", "ours", "settled", "source")
 
-    def __init__(self, device: Device, source: str, settled: Callable[[bool], None]) -> None:
+    def __init__(self, device: Device, source: str, settled: Callable[[bool], None], ours: bool = False) -> None:
         self.device = device
         self.source = source
         self.settled = settled
+        self.ours = ours  # it understands our settings; a vendor's node does not
 
 
 class Direct:
     """The door beside `Admission`. `on_admitted` gets what is to be kept."""
 
     def __init__(
-        self, devices: Devices, reader: Reader, on_admitted: Callable[[Admitted], None], counters: dict[str, int]
+        self,
+        devices: Devices,
+        reader: Reader,
+        on_admitted: Callable[[Admitted], None],
+        counters: dict[str, int],
+        downlinks: Downlinks,
     ) -> None:
         self.counters = counters
         self._devices = devices
         self._reader = reader
         self._on_admitted = on_admitted
+        self._downlinks = downlinks
         self._newest: dict[int, int] = {}  # registration -> time of its newest measured sample [UTC us]
 
     def relayed(self, frame: Relayed) -> None:
@@ -52,7 +60,8 @@ class Direct:
             return
         device.newest_record = max(device.newest_record, samples[0][0])
         rows = tuple([Row(record, sample_us(frame.received_us, age, record), body) for record, age, body in samples])
-        answer = Answer(device, frame.source, frame.settled)
+        self._downlinks.heard(device, frame.fport, rows, b"", frame.received_us, ack_from is not None)
+        answer = Answer(device, frame.source, frame.settled, ours=True)
         self._accept(Admitted(
             device.registration, None, frame.received_us, frame.fcnt, frame.rssi, frame.snr, rows, ack_from, answer
         ))  # fmt: skip

@@ -24,6 +24,7 @@ class Joins:
         self._devices = devices
         self._downlinks = downlinks
         self._region = region
+        self._extra_channels_hz = extra_channels_hz
         self._cflist = encode_cflist(extra_channels_hz) if extra_channels_hz else b""
 
     def judge(self, copies: tuple[Uplink, ...], heard_us: int) -> tuple[str, Admitted | None]:
@@ -44,7 +45,7 @@ class Joins:
         device.join_nonce += 1
         keys = lorawan.session_keys(device.app_key, device.join_nonce, NET_ID, request.dev_nonce)
         dev_addr = self._devices.free_dev_addr(device, device.join_nonce)
-        session = self._devices.begin_session(device, dev_addr, *keys)
+        session = self._devices.begin_session(device, dev_addr, *keys, self._extra_channels_hz)
         accept = lorawan.join_accept(
             device.app_key,
             device.join_nonce,

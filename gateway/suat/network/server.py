@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from suat_wire.control import PORT_ACK, encode_ack
+from suat_wire.control import PORT_ACK, PORT_CONFIG, encode_ack
 from suat_wire.region import REGIONS
 
 from suat.clock import Scheduler
@@ -13,10 +13,12 @@ from suat.ingest.base import new_counters
 from suat.network.admit import Admission
 from suat.network.devices import Devices
 from suat.network.direct import Answer, Direct
-from suat.network.downlink import Downlinks
+from suat.network.downlink import Downlinks, Write, keep_nothing
 from suat.network.join import Joins
 from suat.network.keys import RootKeys
+from suat.network.tables import DEFAULTS, NetworkTable
 from suat.records import Acknowledgement, Admitted, Batch, Committed, Downlink, SendResult, Uplink
+from suat.store import downlinks as kept
 from suat.store.reader import Reader
 
 log = logging.getLogger(__name__)
@@ -32,7 +34,8 @@ class NetworkServer:
 
     `on_admitted` gets each frame that is to be kept; `send` hands a downlink to the source named in it, False when
     there is no way; `send_payload(source, DevEUI, FPort, payload)` does the same for a node behind another server. The
-    pipeline then calls `committed` or `failed` with the batch that carried the frames.
+    pipeline then calls `committed` or `failed` with the batch that carried the frames. `write(work)` runs
+    `work(journal)` where the journal is written.
     """
 
     def __init__(
@@ -46,22 +49,23 @@ class NetworkServer:
         *,
         send_payload: Callable[[str, str, int, bytes], bool] = _no_way,
         counters: dict[str, int] | None = None,
-        extra_channels_hz: tuple[int, ...] = (),
-        adr: bool = False,
+        options: NetworkTable = DEFAULTS,
+        write: Write = keep_nothing,
     ) -> None:
         plan = REGIONS[region]
         self.counters = new_counters() if counters is None else counters
         self.devices = Devices()
-        self.downlinks = Downlinks(scheduler, plan, send, adr=adr, extra_channels=len(extra_channels_hz))
+        self.downlinks = Downlinks(scheduler, plan, send, options, write=write)
+        self.downlinks.airtime.take_over(reader.read(kept.airtime))
         self._admission = Admission(
             scheduler,
             self.devices,
-            Joins(self.devices, plan, self.downlinks, extra_channels_hz),
+            Joins(self.devices, plan, self.downlinks, options.extra_channels_hz),
             self.downlinks,
             on_admitted,
             self.counters,
         )
-        self.direct = Direct(self.devices, reader, on_admitted, self.counters)
+        self.direct = Direct(self.devices, reader, on_admitted, self.counters, self.downlinks)
         self._send_payload = send_payload
         self._reader = reader
         self._keys = keys
@@ -81,16 +85,22 @@ class NetworkServer:
         for index, admitted in enumerate(batch.admitted):
             acknowledgement = committed.acknowledgements.get(index)
             if isinstance(admitted.reply, Answer):
-                if acknowledgement is not None:
-                    self._answer(admitted.reply, acknowledgement)
+                self._answer(admitted.reply, acknowledgement)
                 admitted.reply.settled(True)
             elif admitted.reply is not None:
                 self.downlinks.dispatch(admitted.reply, acknowledgement)
 
-    def _answer(self, answer: Answer, acknowledgement: Acknowledgement) -> None:
-        """Tell a node behind another server what is committed."""
-        payload = encode_ack(acknowledgement.cumulative, acknowledgement.bitmap)
-        self._send_payload(answer.source, answer.device.dev_eui, PORT_ACK, payload)
+    def _answer(self, answer: Answer, acknowledgement: Acknowledgement | None) -> None:
+        """Tell a node behind another server what is committed, or else its settings."""
+        order = None
+        if answer.ours:
+            order = self.downlinks.orders.due(answer.device.registration, acknowledgement is not None)
+        if order is not None:
+            if self._send_payload(answer.source, answer.device.dev_eui, PORT_CONFIG, order.order.payload):
+                self.downlinks.orders.sent(order)
+        elif acknowledgement is not None:
+            payload = encode_ack(acknowledgement.cumulative, acknowledgement.bitmap)
+            self._send_payload(answer.source, answer.device.dev_eui, PORT_ACK, payload)
 
     def failed(self, batch: Batch) -> None:
         """The batch is not on disk and will not be: nothing is answered, and the sessions are written anew."""
@@ -108,10 +118,14 @@ class NetworkServer:
             return
         before = self.devices.by_registration.keys() | set()
         records = self._reader.devices(revoked=False)
-        self.devices.load(records, self._reader.sessions(), self._keys.read().app_keys())
+        links = self._reader.read(kept.links)
+        self.devices.load(records, self._reader.sessions(), self._keys.read().app_keys(), links)
+        told = {registration: device.link.config for registration, device in self.devices.by_registration.items()}
+        names = {record.registration: record.name for record in records}
+        self.downlinks.orders.load(self._reader.read(kept.orders), names, told)
         self._version = version
         for registration in before - self.devices.by_registration.keys():
-            self.downlinks.forget(registration)
+            self.downlinks.orders.forget(registration)
             log.info("node %d is revoked", registration)
 
     def flush(self) -> None:

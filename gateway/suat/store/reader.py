@@ -10,11 +10,11 @@ import json
 import math
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from suat_wire.payload import GROUPS, unpack
@@ -37,6 +37,8 @@ from suat.store.rows import (
     Status,
     WindowRow,
 )
+
+T = TypeVar("T")
 
 _SAMPLE = (
     "SELECT s.id, s.registration, s.record, s.time_us, s.body, c.body, s.rssi, s.snr"
@@ -96,6 +98,11 @@ class Reader:
     def _ask(self, query: str, arguments: Sequence[object] = ()) -> list[Any]:
         with explained(self.path):
             return self._connection().execute(query, arguments).fetchall()
+
+    def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """What `work` reads of tables that a file of their own describes."""
+        with explained(self.path):
+            return work(self._connection())
 
     def _walk(self, query: str, arguments: Sequence[object] = ()) -> Iterator[Any]:
         with explained(self.path):

@@ -20,7 +20,9 @@ from suat.ingest.semtech_udp import SemtechUdp
 from suat.network import provision
 from suat.network.keys import RootKeys
 from suat.network.server import NetworkServer
+from suat.network.tables import NetworkTable
 from suat.records import Admitted, Batch
+from suat.store.downlinks import Link, note_link
 from suat.store.journal import Journal
 from suat_sim.witness import JOIN_EUI, Node, datagram, rxpk
 
@@ -80,6 +82,7 @@ class Site:
         self.journal = Journal(data_dir / "journal.db")
         self.admitted: list[Admitted] = []
         self.disk_full = False
+        self.status_told = True  # every node has told its battery and margin today
         self.commit_s = COMMIT_S
         self.start()
 
@@ -94,7 +97,8 @@ class Site:
             self.keys,
             self._on_admitted,
             lambda downlink: self.source.send_downlink(downlink),
-            **{name: value for name, value in self.options.items() if name != "region"},
+            options=NetworkTable(**{name: value for name, value in self.options.items() if name != "region"}),
+            write=lambda work: work(self.journal),
         )
         self.counters = self.network.counters
         ingress = Ingress(self.scheduler, self.network.receive, self.network.downlink_result, self.counters)
@@ -145,17 +149,21 @@ class Site:
             nwk_skey=nwk.hex(),
             app_skey=app.hex(),
         )
-        provision.add(self.journal, self.keys, device, START_US)
-        self.network.refresh()
+        self._register(device)
         return Node(dev_eui, dev_addr, nwk, app)
 
     def otaa(self, name: str = "soil-2") -> Node:
         """Register a node that joins."""
         dev_eui, app_key = secrets.token_hex(8), secrets.token_bytes(16)
         device = provision.new_device(name=name, kind="soil", dev_eui=dev_eui, join_eui=JOIN_EUI, app_key=app_key.hex())
-        provision.add(self.journal, self.keys, device, START_US)
-        self.network.refresh()
+        self._register(device)
         return Node(dev_eui, 0, b"", b"", app_key)
+
+    def _register(self, device: provision.NewDevice) -> None:
+        number = provision.add(self.journal, self.keys, device, START_US)
+        if self.status_told:
+            note_link(self.journal, Link(number, battery=255, margin_db=0, status_us=START_US))
+        self.network.refresh()
 
     def records(self) -> list[tuple[int, int]]:
         """(registration, record) of all that the journal holds."""

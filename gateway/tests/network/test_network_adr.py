@@ -23,7 +23,7 @@ def heard(snrs: list[float], step: int = 1) -> LinkHistory:
     return history
 
 
-# best SNR, DR, power index -> DR, power index; floor(SNR - required - 10) / 3 steps, by hand
+# best SNR, DR, power index -> DR, power index; whole steps of 3 dB in SNR - required - 10, by hand
 RULE = [
     (-20.0, 0, 0, None),  # at the very edge: nothing to gain, and the node itself lowers the rate
     (-7.1, 0, 0, None),  # 2.9 dB over
@@ -32,7 +32,8 @@ RULE = [
     (5.0, 3, 0, (5, 0)),  # 7.5 dB over SF9: 2 steps
     (12.0, 5, 0, (5, 3)),  # 9.5 dB over SF7
     (40.0, 5, 0, (5, 10)),  # IN865 ends at TXPower 10
-    (-5.0, 5, 4, (5, 1)),  # 7.5 dB short: 3 steps of power back
+    (-5.0, 5, 4, (5, 2)),  # 7.5 dB short: 2 whole steps of power back
+    (0.0, 5, 4, None),  # 2.5 dB short: a step of power would be 2 dB
     (-20.0, 5, 1, (5, 0)),  # never above full power, never a slower rate
 ]
 

@@ -7,14 +7,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from suat.errors import SuatError
-from suat.network import provision
+from suat.store import downlinks as kept
 from suat_wire import payload
 from suat_wire.payload import Sample
 
 
 def reading(record: int, ask: int | None = None) -> bytes:
     return payload.encode([Sample(record, 0, {("node", "battery"): 3.3})], 51, ask)[0]
+
+
+def outcomes(site: Any) -> dict[str, int]:
+    """What became of the replies; what never happened is left out."""
+    return {name: count for name, count in site.network.downlinks.counters.items() if count}
 
 
 def hear(site: Any, forwarder: Any, phy: bytes, **fields: Any) -> None:
@@ -60,18 +64,19 @@ def test_windows(
         0
     ].items()
     assert forwarder.sent[0]["powe"] == {"IN865": 14, "EU433": 10, "EU868": 16, "RU864": 16}[region]
-    assert site.network.downlinks.counters == {"sent": 1, "rx2": 1, "lost": 0}
+    assert outcomes(site) == {"sent": 1, "rx2": 1, "too_late": 1}
 
 
+# -> how many PULL_RESP there were, and what was counted
 VERDICTS = {
-    "NONE": (1, {"sent": 1, "rx2": 0, "lost": 0}),
-    "TOO_LATE": (2, {"sent": 1, "rx2": 1, "lost": 0}),
-    "TOO_EARLY": (2, {"sent": 1, "rx2": 1, "lost": 0}),
-    "COLLISION_PACKET": (2, {"sent": 1, "rx2": 1, "lost": 0}),
-    "COLLISION_BEACON": (2, {"sent": 1, "rx2": 1, "lost": 0}),
-    "TX_FREQ": (2, {"sent": 1, "rx2": 1, "lost": 0}),
-    "what is that": (2, {"sent": 1, "rx2": 1, "lost": 0}),
-    "SILENT": (1, {"sent": 0, "rx2": 0, "lost": 1}),
+    "NONE": (1, {"sent": 1}),
+    "TOO_LATE": (2, {"sent": 1, "rx2": 1, "too_late": 1}),
+    "TOO_EARLY": (2, {"sent": 1, "rx2": 1, "too_early": 1}),
+    "COLLISION_PACKET": (2, {"sent": 1, "rx2": 1, "collision": 1}),
+    "COLLISION_BEACON": (2, {"sent": 1, "rx2": 1, "collision": 1}),
+    "TX_FREQ": (2, {"sent": 1, "rx2": 1, "refused": 1}),
+    "what is that": (2, {"sent": 1, "rx2": 1, "refused": 1}),
+    "SILENT": (1, {"lost": 1, "silent": 1}),
 }
 
 
@@ -83,7 +88,7 @@ def test_verdicts_of_the_gateway(site: Any, verdict: str) -> None:
     site.pass_time(11)
     sent, counters = VERDICTS[verdict]
     assert len(forwarder.sent) == sent
-    assert site.network.downlinks.counters == counters
+    assert outcomes(site) == counters
     assert site.network.downlinks._flights == {}
 
 
@@ -92,7 +97,7 @@ def test_both_windows_missed(site: Any) -> None:
     forwarder.verdicts = ["TOO_LATE", "TOO_LATE"]
     hear(site, forwarder, node.uplink(0, reading(1, ask=1)))
     assert len(forwarder.sent) == 2
-    assert site.network.downlinks.counters == {"sent": 0, "rx2": 1, "lost": 1}
+    assert outcomes(site) == {"lost": 1, "rx2": 1, "too_late": 2}
 
 
 def test_no_counter_is_used_twice_even_after_a_kill(site: Any) -> None:
@@ -163,50 +168,121 @@ def test_adr_ack_req_gets_any_downlink(site: Any) -> None:
     assert node.open_down(forwarder.last_phy(), 0)["fport"] is None
 
 
-def test_queued_payloads_go_out_one_by_one(site: Any) -> None:
-    node, forwarder = site.abp(), site.forwarder()
-    downlinks = site.network.downlinks
-    downlinks.enqueue(1, 5, b"one")
-    downlinks.enqueue(1, 5, b"two")
+def test_the_second_best_gateway_takes_what_the_best_cannot_send(site: Any) -> None:
+    """Both windows of the best gateway are refused: the next one's RX1, then its RX2; no third one."""
+    node, best, second, third = site.abp(), site.forwarder(), site.forwarder("aa" * 8, 2), site.forwarder("bb" * 8, 3)
+    best.verdicts, second.verdicts = ["COLLISION_PACKET", "TOO_LATE"], ["TOO_LATE"]
+    phy = node.uplink(0, reading(1, ask=1))
+    for forwarder, snr, tmst in ((third, -9, 30), (second, 1, 20), (best, 9, 10)):
+        forwarder.hear(phy, lsnr=snr, tmst=tmst)
     site.pass_time()
-    assert forwarder.sent == []  # a class-A node listens after it spoke, not before
-    hear(site, forwarder, node.uplink(0, reading(1, ask=1)))
-    heard = node.open_down(forwarder.last_phy(), 0)
-    assert (heard["fport"], heard["pending"]) == (4, True)  # the acknowledgement first
-    forwarder.verdicts = ["TOO_LATE", "TOO_LATE"]
-    hear(site, forwarder, node.uplink(1, reading(2)))
-    assert downlinks.waiting(1) == 2  # it was not sent: it stays
-    for fcnt_up, fcnt_down, text, pending in ((2, 2, b"one", True), (3, 3, b"two", False)):
-        hear(site, forwarder, node.uplink(fcnt_up, reading(fcnt_up)))
-        heard = node.open_down(forwarder.last_phy(), fcnt_down)
-        assert (heard["fport"], heard["payload"], heard["pending"]) == (5, text, pending)
-    assert downlinks.waiting(1) == 0
-    hear(site, forwarder, node.uplink(4, reading(9)))
-    assert len(forwarder.sent) == 5
+    assert [sent["tmst"] for sent in best.sent] == [1_000_010, 2_000_010]
+    assert [sent["tmst"] for sent in second.sent] == [1_000_020, 2_000_020]
+    assert third.sent == []
+    assert len({sent["data"] for sent in best.sent + second.sent}) == 1
+    assert outcomes(site) == {"sent": 1, "rx2": 2, "second_gateway": 2, "collision": 1, "too_late": 2}
 
 
-@pytest.mark.parametrize(("fport", "data"), [(0, b"x"), (224, b"x"), (5, b""), (5, bytes(37))])
-def test_what_no_downlink_can_carry(site: Any, fport: int, data: bytes) -> None:
-    with pytest.raises(SuatError, match=r"FPort 1\.\.223"):
-        site.network.downlinks.enqueue(1, fport, data)
+def test_a_window_that_is_over_is_not_tried(site: Any) -> None:
+    """The best gateway says after 1.5 s that it did not send: RX1 of the other one is over, RX2 is not."""
+    node, best, second = site.abp(), site.forwarder(), site.forwarder("aa" * 8, 2)
+    best.verdicts = ["SILENT", "SILENT"]
+    phy = node.uplink(0, reading(1, ask=1))
+    best.hear(phy, lsnr=9)
+    second.hear(phy, lsnr=1, tmst=20)
+    site.pass_time(1.5)
+    for _ in range(2):
+        best.datagram(5, b'{"txpk_ack": {"error": "TOO_LATE"}}', best.tokens[-1])
+    assert [sent["tmst"] for sent in second.sent] == [2_000_020]
 
 
-def test_the_queue_is_bounded_and_gone_with_the_node(site: Any) -> None:
-    site.abp("first")
-    for _ in range(16):
-        site.network.downlinks.enqueue(1, 5, b"x")
-    with pytest.raises(SuatError, match="16 downlinks are waiting"):
-        site.network.downlinks.enqueue(1, 5, b"x")
-    provision.revoke(site.journal, site.keys, "first", 1)
-    site.network.refresh()
-    assert site.network.downlinks.waiting(1) == 0
-
-
-def test_the_largest_downlink_fits_the_slowest_data_rate(site: Any) -> None:
+def test_what_waits_too_long_is_stale(site: Any) -> None:
     node, forwarder = site.abp(), site.forwarder()
-    site.network.downlinks.enqueue(1, 5, bytes(36))
-    hear(site, forwarder, node.uplink(0, reading(1), fopts=b"\x02\x0d"), datr="SF12BW125")
-    assert len(forwarder.last_phy()) <= 13 + 51
+    site.commit_s = 60.0
+    forwarder.hear(node.uplink(0, reading(1, ask=1)))
+    site.pass_time(120)
+    assert outcomes(site) == {"lost": 1, "stale": 1}
+
+
+def test_battery_and_margin_are_asked_once_a_day_with_a_downlink_that_goes_anyway(site: Any) -> None:
+    """DevStatusReq 06; DevStatusAns 06 battery margin: 128 of 254, -7 dB in six bits."""
+    site.status_told = False
+    node, forwarder = site.abp(), site.forwarder()
+    hear(site, forwarder, node.uplink(0, reading(1)))
+    assert forwarder.sent == []
+    hear(site, forwarder, node.uplink(1, reading(2, ask=1)))
+    assert node.open_down(forwarder.last_phy(), 0)["fopts"] == b"\x06"
+    hear(site, forwarder, node.uplink(2, reading(3, ask=1)))  # it was lost: not again at once
+    assert node.open_down(forwarder.last_phy(), 1)["fopts"] == b""
+    site.pass_time(3600)
+    hear(site, forwarder, node.uplink(3, reading(4, ask=1)))
+    assert node.open_down(forwarder.last_phy(), 2)["fopts"] == b"\x06"
+    hear(site, forwarder, node.uplink(4, reading(5, ask=1), fopts=bytes([6, 128, 57])))
+    link = site.reader.read(kept.links)[1]
+    assert (link.battery, link.margin_db) == (128, -7)
+    site.restart()
+    site.pass_time(80_000)
+    hear(site, forwarder, node.uplink(5, reading(6, ask=1)))
+    assert node.open_down(forwarder.last_phy(), 4)["fopts"] == b""
+    site.pass_time(10_000)
+    hear(site, forwarder, node.uplink(6, reading(7, ask=1)))
+    assert node.open_down(forwarder.last_phy(), 5)["fopts"] == b"\x06"
+
+
+def test_time_is_told_only_by_a_station_that_knows_it(site: Any) -> None:
+    """Until its clock is trusted its times count from its start (suat.clock)."""
+    node, forwarder = site.abp(), site.forwarder()
+    site.scheduler._start_us = 60_000_000
+    hear(site, forwarder, node.uplink(0, reading(1), fopts=b"\x02\x0d"))
+    assert node.open_down(forwarder.last_phy(), 0)["fopts"] == bytes([2, 18, 1, 6])  # a LinkCheckAns and a DevStatusReq
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_channels_that_were_added_later(make_site: Callable[..., Any], answered: bool) -> None:
+    """NewChannelReq 07 index, frequency in 100 Hz, data rates 5..0; an ABP node gets no CFList."""
+    site = make_site(extra_channels_mhz=[866.185, 866.385, 866.585], adr=True)
+    node, forwarder = site.abp(), site.forwarder()
+    hear(site, forwarder, node.uplink(0, reading(1)))
+    asked = node.open_down(forwarder.last_phy(), 0)["fopts"]
+    assert (
+        asked
+        == bytes([7, 3])
+        + (8_661_850).to_bytes(3, "little")
+        + b"\x50"
+        + bytes([7, 4])
+        + (8_663_850).to_bytes(3, "little")
+        + b"\x50"
+    )
+    if not answered:
+        for fcnt in range(1, 200):
+            hear(site, forwarder, node.uplink(fcnt, reading(fcnt + 1)))
+        assert 3 <= len(forwarder.sent) <= 6  # soon, then seldom
+        return
+    hear(site, forwarder, node.uplink(1, reading(2), fopts=b"\x07\x03\x07\x03"))
+    third = node.open_down(forwarder.last_phy(), 1)["fopts"]
+    assert third == bytes([7, 5]) + (8_665_850).to_bytes(3, "little") + b"\x50"
+    hear(site, forwarder, node.uplink(2, reading(3), fopts=b"\x07\x03"))
+    assert len(forwarder.sent) == 2
+    assert site.reader.read(kept.links)[1].channels_hz == (866_185_000, 866_385_000, 866_585_000)
+    for fcnt in range(3, 30):
+        hear(site, forwarder, node.uplink(fcnt, reading(fcnt + 1), flags=0x80), lsnr=13)
+        if len(forwarder.sent) > 2:
+            break
+    mask = node.open_down(forwarder.last_phy(), 2)["fopts"][2:4]
+    assert mask == b"\x3f\x00"  # three default channels and these
+
+
+def test_a_channel_that_is_configured_no_more_is_taken_back(make_site: Callable[..., Any]) -> None:
+    site = make_site(extra_channels_mhz=[866.185])
+    node, forwarder = site.abp(), site.forwarder()
+    hear(site, forwarder, node.uplink(0, reading(1)))
+    hear(site, forwarder, node.uplink(1, reading(2), fopts=b"\x07\x03"))
+    site.options = {}
+    site.restart()
+    hear(site, forwarder, node.uplink(2, reading(3)))
+    assert node.open_down(forwarder.last_phy(), 1)["fopts"] == b"\x07\x03\0\0\0\x50"
+    hear(site, forwarder, node.uplink(3, reading(4), fopts=b"\x07\x03"))
+    assert site.reader.read(kept.links)[1].channels_hz == ()
 
 
 def test_another_gateway_when_the_best_cannot_be_reached(site: Any) -> None:

@@ -45,7 +45,7 @@ def test_a_second_window_for_the_accept(site: Any) -> None:
 
 
 def test_extra_channels_travel_in_the_cflist(make_site: Callable[..., Any]) -> None:
-    site = make_site(extra_channels_hz=(866_185_000, 866_385_000))
+    site = make_site(extra_channels_mhz=[866.185, 866.385])
     node, forwarder = site.otaa(), site.forwarder()
     assert join(site, node, forwarder)["cflist"] == 16
 
