@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import subprocess
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -17,10 +19,13 @@ _STA_UNSYNC = 0x0040
 _TIME_ERROR = 5
 _TIMEX_BYTES = 208  # struct timex of 64-bit Linux; `status` is at byte 40
 _STATUS_AT = 40
+_SYNCHRONISED = ("show", "--property=NTPSynchronized", "--value")
 
 # Clock chips with a battery that keep time for months; a Pi 5's own may have no battery, so it is not among them.
 CLOCK_CHIPS = ("ds3231", "ds3232", "ds1307", "ds1338", "pcf8523", "pcf85063", "pcf85363", "rv3028", "rv3032", "rv8803")
 # What `vcgencmd get_throttled` means: bit 0 now, bit 16 since the start (Raspberry Pi documentation, vcgencmd).
+_PROCESS = uuid.uuid4().hex
+
 _LOW_VOLTAGE_BITS = 1 << 0 | 1 << 16
 
 
@@ -37,8 +42,11 @@ def _text(path: Path) -> str | None:
 
 
 def boot_id() -> str:
-    """Names this start of the machine: monotonic times of one boot can be compared, also of two processes."""
-    return _text(root() / "proc/sys/kernel/random/boot_id") or "unknown"
+    """Names this start of the machine: monotonic times of one boot can be compared, also of two processes.
+
+    The unit hides /proc/sys and gives the name as `SUAT_BOOT_ID` (%b). Where nothing tells, each process is a boot.
+    """
+    return os.environ.get("SUAT_BOOT_ID") or _text(root() / "proc/sys/kernel/random/boot_id") or _PROCESS
 
 
 class ClockChip(NamedTuple):
@@ -65,14 +73,25 @@ def kept_by_battery(chip: ClockChip) -> bool:
 
 
 def synchronised() -> bool:
-    """Whether something disciplines the machine's clock (NTP, PTP): what adjtimex(2) says. False where it can't."""
+    """Whether something disciplines the machine's clock (NTP, PTP): what adjtimex(2) says.
+
+    ProtectClock= of the unit forbids that call, also to readers: then systemd's own mark or its answer counts.
+    """
     buffer = ctypes.create_string_buffer(_TIMEX_BYTES)  # modes 0: only read
+    state = ctypes.CDLL(None, use_errno=True).adjtimex(buffer)
+    if state >= 0:
+        status = int.from_bytes(buffer.raw[_STATUS_AT : _STATUS_AT + 4], "little")
+        return state < _TIME_ERROR and not status & _STA_UNSYNC
+    return (root() / "run/systemd/timesync/synchronized").exists() or _run("timedatectl", *_SYNCHRONISED) == "yes"
+
+
+def _run(*command: str) -> str:
+    """What a program of the machine prints, "" when it can't be asked."""
     try:
-        state = ctypes.CDLL(None, use_errno=True).adjtimex(buffer)
-    except (OSError, AttributeError):
-        return False
-    status = int.from_bytes(buffer.raw[_STATUS_AT : _STATUS_AT + 4], "little")
-    return 0 <= state < _TIME_ERROR and not status & _STA_UNSYNC
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
 
 
 def low_voltage() -> str | None:
@@ -80,11 +99,8 @@ def low_voltage() -> str | None:
     for alarm in sorted((root() / "sys/class/hwmon").glob("hwmon*/in0_lcrit_alarm")):
         if _text(alarm) == "1":
             return f"{alarm.parent.name} reports undervoltage"
-    try:
-        told = subprocess.run(["vcgencmd", "get_throttled"], capture_output=True, text=True, timeout=5, check=False)
-        bits = int(told.stdout.partition("=")[2], 16)
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return None
+    told = _run("vcgencmd", "get_throttled").partition("=")[2]
+    bits = int(told, 16) if re.fullmatch("0x[0-9a-f]+", told) else 0
     if bits & _LOW_VOLTAGE_BITS:
         return f"the supply was too low (vcgencmd get_throttled: {bits:#x})"
     return None
