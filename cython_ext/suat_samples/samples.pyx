@@ -1,6 +1,6 @@
 """A packed sample is cleaned, or written as line protocol. gateway/tests has both once more in plain Python, as oracle."""
 
-from cpython.float cimport PyFloat_AsDouble
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
 from libc.math cimport NAN
 from libc.stdint cimport int64_t, uint16_t
 from libc.string cimport memcpy
@@ -55,6 +55,8 @@ cdef enum:
     CODES = 128  # channel codes are below
 
 cdef uint16_t _FROZEN = FROZEN
+cdef string _RSSI = b"rssi"
+cdef string _SNR = b"snr"
 cdef dict _SIZES = {"B": 1, "b": 1, "H": 2, "h": 2, "I": 4}
 
 
@@ -216,16 +218,14 @@ cdef class Lines(_Form):
             part.heard = heard
             self.parts.push_back(part)
 
-    cdef int number(self, double value) except -1:
-        """A number as repr writes it."""
+    cdef int number(self, const string& name, const char* rest, size_t length, double value) except -1:
+        """A field with a number as repr writes it, and the comma behind."""
+        self.line.text(name)
+        self.line.text(rest, length)
         if not self.line.real(value):
             text = repr(value).encode()
             self.line.text(<const char*>text, len(text))
-        return 0
-
-    cdef int named(self, const string& name, const char* rest) except -1:
-        self.line.text(name)
-        self.line.text(rest, len(rest))
+        self.line.mark(b",")
         return 0
 
     def write(self, heads, bytes body, bytes cleaned, int64_t record, int64_t time_us, rssi, snr):
@@ -245,6 +245,9 @@ cdef class Lines(_Form):
         cdef size_t which
         cdef Part* part
         cdef Quantity* quantity
+        cdef Extra* extra
+        cdef const char* head
+        cdef Py_ssize_t length
         if len(heads) != <Py_ssize_t>self.parts.size() or len(cleaned) % ENTRY:
             raise ValueError("a head for each part is needed, and whole entries")
         for i in range(CODES):
@@ -257,55 +260,46 @@ cdef class Lines(_Form):
         lines = []
         for i in range(len(heads)):
             part = &self.parts[i]
-            head = (<str>heads[i]).encode()
+            head = PyUnicode_AsUTF8AndSize(heads[i], &length)
             self.line.clear()
-            self.line.text(<const char*>head, len(head))
+            self.line.text(head, length)
             every, ok = 0, True
             for which in range(part.quantities.size()):
                 quantity = &part.quantities[which]
                 every |= flags[quantity.code]
                 value, sent = values[quantity.code], self.read(at, quantity.field)
+                ok &= value == value
                 if value == value:
-                    self.named(quantity.name, b"=")
-                    self.number(value)
-                    self.line.mark(b",")
-                else:
-                    ok = False
-                    if quantity.same_unit:
-                        self.named(quantity.name, b"=")
-                        self.number(sent)
-                        self.line.mark(b",")
-                self.named(quantity.name, b"_raw=")
-                self.number(sent)
-                self.line.mark(b",")
-                self.named(quantity.name, b"_flags=")
+                    self.number(quantity.name, b"=", 1, value)
+                elif quantity.same_unit:
+                    self.number(quantity.name, b"=", 1, sent)
+                self.number(quantity.name, b"_raw=", 5, sent)
+                self.line.text(quantity.name)
+                self.line.text(b"_flags=", 7)
                 self.line.whole(flags[quantity.code])
                 self.line.text(b"i,", 2)
-                self.named(quantity.name, b"_ok=1i," if value == value else b"_ok=0i,")
+                self.line.text(quantity.name)
+                self.line.text(b"_ok=1i," if value == value else b"_ok=0i,", 7)
             for which in range(part.extras.size()):
-                self.named(part.extras[which].name, b"=")
-                sent = self.read(at, part.extras[which].field)
-                if self.fields[part.extras[which].field].divisor == 1:
+                extra = &part.extras[which]
+                sent = self.read(at, extra.field)
+                if self.fields[extra.field].divisor == 1:
+                    self.line.text(extra.name)
+                    self.line.mark(b"=")
                     self.line.whole(<int64_t>sent)
-                    self.line.mark(b"i")
+                    self.line.text(b"i,", 2)
                 else:
-                    self.number(sent)
-                self.line.mark(b",")
+                    self.number(extra.name, b"=", 1, sent)
             if part.heard:
-                self.level(b"rssi=", rssi)
-                self.level(b"snr=", snr)
+                if rssi is not None:
+                    self.number(_RSSI, b"=", 1, rssi)
+                if snr is not None:
+                    self.number(_SNR, b"=", 1, snr)
             self.line.text(b"record=", 7)
             self.line.whole(record)
             self.line.text(b"i,flags=", 8)
             self.line.whole(every)
             self.line.text(b"i,ok=1i " if ok else b"i,ok=0i ", 8)
             self.line.whole(time_us)
-            lines.append(self.line.data()[:self.line.size()].decode())
+            lines.append(PyUnicode_DecodeUTF8(self.line.data(), self.line.size(), NULL))
         return lines
-
-    cdef int level(self, const char* name, value) except -1:
-        if value is not None:
-            self.line.text(name, len(name))
-            self.number(PyFloat_AsDouble(value))
-            self.line.mark(b",")
-        return 0

@@ -27,18 +27,28 @@ public:
 
     // False, and nothing written, where repr would use an exponent or write no number at all.
     bool real(double value) {
+        if (value == last_ && (value != 0.0 || std::signbit(value) == std::signbit(last_))) {  // sent and cleaned alike
+            out_.append(digits_, length_);
+            return true;
+        }
         const double size = std::fabs(value);
         if (!(size == 0.0 || (size >= 1e-4 && size < 1e15))) return false;
-        char digits[40];
-        const auto end = std::to_chars(digits, digits + sizeof digits, value, std::chars_format::fixed).ptr;
-        const auto length = static_cast<std::size_t>(end - digits);
-        out_.append(digits, length);
-        if (!std::memchr(digits, '.', length)) out_.append(".0");
+        const auto end = std::to_chars(digits_, digits_ + sizeof digits_, value, std::chars_format::fixed).ptr;
+        length_ = static_cast<std::size_t>(end - digits_);
+        if (!std::memchr(digits_, '.', length_)) {
+            digits_[length_++] = '.';
+            digits_[length_++] = '0';
+        }
+        out_.append(digits_, length_);
+        last_ = value;
         return true;
     }
 
 private:
     std::string out_;
+    double last_ = NAN;
+    char digits_[48];
+    std::size_t length_ = 0;
 };
 
 }  // namespace suat
