@@ -32,8 +32,16 @@ class StationBench:
     """
 
     def __init__(
-        self, data_dir: Path, nodes: Sequence[NodeSpec], *, start_us: int, air: AirSettings, seed: int = 1
+        self,
+        data_dir: Path,
+        nodes: Sequence[NodeSpec],
+        *,
+        start_us: int,
+        air: AirSettings,
+        seed: int = 1,
+        network: Mapping[str, object] | None = None,
     ) -> None:
+        """`network`: that table of the station's configuration."""
         self.start_us = start_us
         content = {
             "station": {"name": "Bench", "timezone": "UTC", "region": "IN865"},
@@ -47,6 +55,7 @@ class StationBench:
                     "alternative": "river",
                 }
             ],
+            "network": dict(network or {}),
         }
         self.config: Config = load(write_config(content, data_dir))
         self.scheduler = VirtualScheduler(start_us)

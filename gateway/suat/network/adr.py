@@ -3,7 +3,8 @@
 The rule of the reference servers (Semtech, "LoRaWAN - simple rate adaptation recommended algorithm"): of the last 20
 uplinks the highest SNR, less what the spreading factor needs, less 10 dB for fading; each whole 3 dB that is left over
 is a step up in data rate, then a step down in power. A step of power is 2 dB and is taken back only when 3 dB are
-missing, so that fading does not make a node go to and fro. The data rate is never lowered from here: a node that is
+missing, so that fading does not make a node go to and fro. Where it fades deeply the highest of 20 is luck: it counts
+at most 3 dB above the median (with a standard deviation of 3 dB the plain rule lost 5 % of all frames more). The data rate is never lowered from here: a node that is
 not heard does that itself. Repetitions (NbTrans) follow the share of frames that was lost.
 """
 
@@ -16,6 +17,7 @@ from suat_wire.region import REQUIRED_SNR_DB, Region
 
 HISTORY = 20
 FADE_MARGIN_DB = 10.0
+LUCK_DB = 3.0  # the best reception counts no more than so much above the median
 STEP_DB = 3.0
 MAX_NB_TRANS = 3
 SOON = 4  # uplinks before what was not answered is asked again: the request or its answer was lost
@@ -87,7 +89,8 @@ class LinkHistory:
         """The setting to ask the node for, None when the present one is right or too little was heard."""
         if len(self.heard) < HISTORY or self.patience.left:
             return None
-        best = max(snr for _, snr in self.heard)
+        levels = sorted([snr for _, snr in self.heard])
+        best = min(levels[-1], levels[HISTORY // 2] + LUCK_DB)
         lost = 1.0 - HISTORY / (self.heard[-1][0] - self.heard[0][0] + 1)
         now = Setting(dr, self.tx_power, self.nb_trans)
         nb_trans = min(_nb_trans(lost, min(self.nb_trans, MAX_NB_TRANS)), most_nb_trans)

@@ -40,9 +40,15 @@ RULE = [
 
 @pytest.mark.parametrize(("snr", "dr", "power", "expected"), RULE)
 def test_the_rule(snr: float, dr: int, power: int, expected: tuple[int, int] | None) -> None:
-    history = heard([-30.0] * (HISTORY - 1) + [snr])
+    history = heard([snr - 3.0] * (HISTORY - 1) + [snr])
     history.tx_power = power
     assert history.wish(REGION, dr) == (None if expected is None else Setting(*expected, 1))
+
+
+def test_one_lucky_reception_is_no_ground() -> None:
+    """The median is -20 dB; of the one at 10 dB no more than -17 dB counts: 2 dB short for SF9."""
+    assert heard([-20.0] * (HISTORY - 1) + [10.0]).wish(REGION, 3) is None
+    assert heard([-4.0] * (HISTORY - 1) + [10.0]).wish(REGION, 0) == Setting(3, 0, 1)  # -1 + 20 - 10 = 9 dB
 
 
 def test_little_heard_is_no_ground() -> None:
