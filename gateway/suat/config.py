@@ -17,7 +17,7 @@ from suat.errors import UsageError
 from suat.ingest.base import tables
 from suat.network.tables import NetworkTable, channel_faults
 from suat.pasture.tables import HerdTable, PaddockTable, RulesTable, WaterPointTable
-from suat.store.tables import InfluxTable, JournalTable
+from suat.store.tables import OWN, InfluxTable, JournalTable, SinkTable
 from suat.tables import Bound, Table, did_you_mean
 from suat.timekeeping import TimeTable
 
@@ -67,6 +67,7 @@ class Config(Table):
     station: StationTable
     ingest: list[IngestTable] = Field(default_factory=list)
     influx: InfluxTable | None = None
+    sink: list[SinkTable] = Field(default_factory=list)
     journal: JournalTable = JournalTable()
     network: NetworkTable = NetworkTable()
     board: BoardTable = BoardTable()
@@ -88,6 +89,12 @@ class Config(Table):
     def journal_path(self) -> Path:
         return self.station.data_dir / "journal.db"
 
+    @property
+    def sinks(self) -> dict[str, InfluxTable]:
+        """Every database that is told of the readings, the station's own first."""
+        own = {} if self.influx is None else {OWN: self.influx}
+        return own | {table.name: table for table in self.sink}
+
 
 def _duplicates(config: Config) -> list[str]:
     faults = []
@@ -97,9 +104,15 @@ def _duplicates(config: Config) -> list[str]:
             if entry.id in seen:
                 faults.append(f'{table}: the id "{entry.id}" is given twice; each needs its own')
             seen.add(entry.id)
+    names = [table.name for table in config.sink]
+    faults += [f'sink: the name "{name}" is given twice; each needs its own' for name in _twice(names)]
     binds = [table.bind for table in config.ingest if isinstance(table, Bound)]
-    faults += [f'ingest: two of them bind "{bind}"' for bind in sorted(set(binds)) if binds.count(bind) > 1]
+    faults += [f'ingest: two of them bind "{bind}"' for bind in _twice(binds)]
     return faults
+
+
+def _twice(names: list[str]) -> list[str]:
+    return sorted({name for name in names if names.count(name) > 1})
 
 
 def _dangling(config: Config) -> list[str]:
@@ -153,15 +166,12 @@ def load(path: Path) -> Config:
 
 def _relative_to(folder: Path, content: dict[str, Any]) -> dict[str, Any]:
     """Paths in the file are meant from where the file lies."""
-    named: list[tuple[Any, str]] = [
-        (content.get("station"), "data_dir"),
-        (content.get("influx"), "token_file"),
-        (content.get("influx"), "password_file"),
-    ]
-    sources = content.get("ingest")
-    for source in sources if isinstance(sources, list) else []:
-        if isinstance(source, dict):
-            named += [(source, key) for key in source if key.endswith("_file")]
+    named: list[tuple[Any, str]] = [(content.get("station"), "data_dir")]
+    for name in ("influx", "ingest", "sink"):
+        found = content.get(name)
+        for table in found if isinstance(found, list) else [found]:
+            if isinstance(table, dict):
+                named += [(table, key) for key in table if key.endswith("_file")]
     for entry, key in named:
         if isinstance(entry, dict) and isinstance(entry.get(key), str):
             entry[key] = str(folder / entry[key])

@@ -52,7 +52,7 @@ def _where(location: tuple[Any, ...], content: dict[str, Any]) -> str:
     for part in location:
         if isinstance(part, int):
             here = here[part] if isinstance(here, list) and part < len(here) else None
-            label = here.get("id") or here.get("kind") if isinstance(here, dict) else None
+            label = here.get("id") or here.get("kind") or here.get("name") if isinstance(here, dict) else None
             words[-1] += f' "{label}"' if isinstance(label, str) else f" no. {part + 1}"
         else:
             here = here.get(part) if isinstance(here, dict) else None

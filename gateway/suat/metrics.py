@@ -43,7 +43,9 @@ COMMIT_SECONDS = Durations(
 )
 SAMPLES_KEPT = Counter("suat_samples_kept", "Samples committed for the first time", registry=REGISTRY)
 BACKLOG = Gauge("suat_outbox_entries", "Journal entries that InfluxDB has not been told", registry=REGISTRY)
-SINK_BACKLOG = Gauge("suat_sink_entries", "Journal entries that the sink has not been told", ["sink"], registry=REGISTRY)
+SINK_BACKLOG = Gauge(
+    "suat_sink_entries", "Journal entries that the sink has not been told", ["sink"], registry=REGISTRY
+)
 SINK_TROUBLE = Gauge("suat_sink_trouble", "1 while the sink takes nothing", ["sink"], registry=REGISTRY)
 SINK_POINTS = Gauge("suat_sink_points", "Points that the sink took since the start", ["sink"], registry=REGISTRY)
 SINK_LETTERS = Gauge("suat_sink_letters", "Points that it refused and that were set aside", ["sink"], registry=REGISTRY)

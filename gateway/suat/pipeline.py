@@ -23,17 +23,18 @@ from suat.clock import Scheduler, Timer
 from suat.config import Config
 from suat.errors import SuatError
 from suat.ingest.base import take_counters
-from suat.metrics import BACKLOG, COMMIT_SECONDS, SAMPLES_KEPT
+from suat.metrics import COMMIT_SECONDS, SAMPLES_KEPT
 from suat.network.keys import RootKeys
 from suat.network.server import NetworkServer
 from suat.pasture.decide import Decider
 from suat.quality.calibrate import calibrations
 from suat.quality.clean import Cleaner
+from suat.quality.windows import SINK as WINDOWS
 from suat.quality.windows import Windows
 from suat.records import Admitted, Batch, Committed, Downlink, KeptSample, SendResult, Uplink
-from suat.store.influx import SINK, Forwarder
 from suat.store.journal import Journal, JournalError, Reader
 from suat.store.retention import Retention
+from suat.store.sinks import Sinks
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -85,7 +86,7 @@ class Pipeline:
         self.windows = Windows(journal, reader, config.station.zone)
         self.cleaner = Cleaner(journal, reader, {}, self.windows.touch)
         self.decider = Decider(config, journal, reader)
-        self.forwarder = None if config.influx is None else Forwarder(scheduler, config.influx, journal, reader)
+        self.sinks = Sinks(scheduler, config.sinks, journal, reader)
         self.retention = Retention(journal, config.journal)
         self._config = config
         self._journal = journal
@@ -235,15 +236,13 @@ class Pipeline:
         self._offload("retain", self.retention.step, self._retained)
 
     def _forward(self, _result: object = None) -> None:
-        if self.forwarder is not None:
-            self.forwarder.wake()
+        self.sinks.wake()
 
     # -- running
 
     def start(self) -> None:
         """Take up what a stop or a power cut left unfinished, then keep time."""
-        if self.forwarder is None:
-            self._offload("forward", lambda: self._journal.drop_sink(SINK))
+        self._offload("forward", lambda: self._journal.keep_sinks({WINDOWS, *self.sinks.forwarders}))
         self._offload("summarise", self.windows.start)
         self._take_over_registry()
         self._offload("clean", self.cleaner.start, self._cleaned)
@@ -262,8 +261,7 @@ class Pipeline:
         self.server.flush()
         self._commit()
         self._offload("clean", self.cleaner.save)
-        if self.forwarder is not None:
-            self.forwarder.stop()
+        self.sinks.stop()
 
     @property
     def idle(self) -> bool:
@@ -277,8 +275,7 @@ class Pipeline:
     def _housekeeping(self) -> None:
         try:
             self._take_over_registry()
-            if self.forwarder is not None:
-                BACKLOG.set(self.forwarder.backlog())
+            self.sinks.measure()
         except SuatError as error:
             log.error("%s", error)
         if self._commit_timer is None:

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from suat.clock import VirtualScheduler
 from suat.store import influx
-from suat.store.influx import BATCH_LINES, REFUSED_S, SINK, Forwarder, resend
+from suat.store.influx import BATCH_LINES, JITTER, LEAST_LINES, REFUSED_S, Forwarder
 from suat.store.influx_http import Answer, Verdict, classify
 from suat.store.journal import JournalError
 from suat.store.points import Points
 from suat.store.rows import Status
-from suat.store.tables import InfluxTable
+from suat.store.tables import OWN, InfluxTable
 from suat_sim.kept import START_US, Kept, device, soil_rows, water_rows
 
 TABLE = InfluxTable(url="http://127.0.0.1:1", api="v1", database="pasture")
@@ -125,7 +125,7 @@ def test_a_command_in_another_process_is_noticed(bench: Bench) -> None:
     bench.forwarder(database)
     bench.run(60)
     database.points.clear()
-    assert resend(bench.kept.journal, START_US + 60 * 60_000_000) > 0
+    assert bench.kept.journal.resend(START_US + 60 * 60_000_000) > 0
     bench.run(60)
     later = {item for item in bench.expected if int(item[1].rsplit(" ", 1)[1]) >= START_US + 3_600_000_000}
     assert later and later <= stored(database) < bench.expected
@@ -192,13 +192,13 @@ def test_ten_thousand_mixed_answers_lose_no_good_point(bench: Bench, monkeypatch
     forwarder = bench.forwarder(database)
     while len(database.requests) < 10_000:
         bench.run(20_000)
-        resend(bench.kept.journal, 0)
+        bench.kept.journal.resend(0)
     bench.run(100_000)
     while forwarder.backlog():
         bench.run(100_000)
     assert len(database.requests) >= 10_000
     assert stored(database) == {item for item in expected if item[1] not in bad}
-    letters = bench.kept.reader.dead_letters(SINK)
+    letters = bench.kept.reader.dead_letters(OWN)
     assert {letter[3] for letter in letters} == bad and len(letters) == forwarder.letters_set_aside
 
 
@@ -216,7 +216,7 @@ def test_one_bad_line_does_not_hold_up_the_others(bench: Bench) -> None:
     bench.run(60)
     assert stored(database) == {item for item in expected if item[1] != bad}
     ((_, sink, at_us, line, why),) = bench.kept.reader.dead_letters()
-    assert (sink, line, why) == (SINK, bad, reason) and at_us >= START_US
+    assert (sink, line, why) == (OWN, bad, reason) and at_us >= START_US
     assert len(database.requests) < 30
 
 
@@ -230,15 +230,35 @@ def test_lines_that_the_server_judged_one_by_one_are_not_tried_again(bench: Benc
     assert len(bench.kept.reader.dead_letters()) == len(bench.expected)
 
 
-def test_when_no_line_at_all_is_taken_it_is_not_the_lines(bench: Bench) -> None:
-    bench.fill(100)
-    database = Database(lambda lines: Answer(Verdict.BAD_LINES, "400 precision is unknown"))
+UNKNOWN = Answer(Verdict.DOUBTFUL, "400 precision is unknown")
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_when_no_line_at_all_is_taken_it_is_not_the_lines(bench: Bench, count: int) -> None:
+    bench.fill(count)
+    database = Database(lambda lines: UNKNOWN)
     forwarder = bench.forwarder(database)
     bench.run(30)
-    assert not bench.kept.reader.dead_letters() and forwarder.problem == "400 precision is unknown"
+    assert not bench.kept.reader.dead_letters() and forwarder.problem == UNKNOWN.reason
     database.answer = lambda lines: DONE
     bench.run(2 * REFUSED_S)
     assert stored(database) == bench.expected and forwarder.problem is None
+
+
+def test_a_line_taken_before_tells_bad_lines_from_a_server_that_refuses_all(bench: Bench) -> None:
+    bench.fill(20)
+    database = Database()
+    forwarder = bench.forwarder(database)
+    bench.run(60)
+    (last,) = (line for row in soil_rows(21, probes=2)[20:] for line in [str(row.time_us)])
+    database.answer = lambda lines: UNKNOWN if any(last in line for line in lines) else DONE
+    bench.kept.fill(bench.soil, soil_rows(21, probes=2)[20:])
+    bench.run(60)
+    assert len(bench.kept.reader.dead_letters()) == 3 and forwarder.problem is None  # two probes and the node
+    database.answer = lambda lines: UNKNOWN
+    bench.kept.fill(bench.soil, soil_rows(22, probes=2)[21:])
+    bench.run(60)
+    assert len(bench.kept.reader.dead_letters()) == 3 and forwarder.problem == UNKNOWN.reason
 
 
 def test_refused_points_wait_and_the_alarm_stands(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
@@ -263,6 +283,45 @@ def test_too_large_is_halved_and_remembered(bench: Bench) -> None:
     assert sum(count > 700 for _, count in database.requests) < 12
 
 
+def test_a_link_too_slow_for_a_whole_batch_gets_less_at_once(bench: Bench) -> None:
+    bench.fill(1000)
+    slow = Answer(Verdict.BROKEN, "no whole answer within 10 s")
+    database = Database(lambda lines: slow if len(lines) > 120 else DONE)
+    forwarder = bench.forwarder(database)
+    bench.run(1200)
+    assert stored(database) == bench.expected and forwarder.backlog() == 0
+    assert len(database.points) == len(bench.expected)
+    sizes = [count for _, count in database.requests]
+    assert sum(size > 120 for size in sizes) < len(sizes) / 4
+
+
+def test_a_server_that_never_answers_gets_small_requests_and_all_of_it_later(bench: Bench) -> None:
+    bench.fill(400)
+    database = Database(lambda lines: Answer(Verdict.BROKEN, "reset"))
+    forwarder = bench.forwarder(database)
+    bench.run(86_400)
+    assert database.requests[-1][1] == LEAST_LINES
+    database.answer = lambda lines: DONE
+    bench.run(3600)
+    assert stored(database) == bench.expected and forwarder.backlog() == 0
+
+
+def test_a_stop_does_not_wait_for_a_long_search(bench: Bench) -> None:
+    """Every line bad and none named: 5,000 lines are 10,000 requests."""
+    bench.fill(400)
+    stopped: list[Forwarder] = []
+
+    def answer(lines: Sequence[str]) -> Answer:
+        if len(database.requests) == 20:
+            stopped[0].stop()
+        return Answer(Verdict.BAD_LINES, "400 unable to parse")
+
+    database = Database(answer)
+    stopped.append(bench.forwarder(database))
+    bench.run(60)
+    assert len(database.requests) == 20 and database.closed
+
+
 def test_retry_after_is_obeyed(bench: Bench) -> None:
     bench.fill(20)
     answers = [Answer(Verdict.BUSY, "503", 300.0)]
@@ -273,7 +332,7 @@ def test_retry_after_is_obeyed(bench: Bench) -> None:
         forwarder.wake()
         bench.run(1)
     assert len(database.requests) == 1
-    bench.run(2)
+    bench.run(300 * JITTER + 2)
     assert stored(database) == bench.expected
 
 
@@ -354,6 +413,19 @@ def test_what_was_told_leaves_the_outbox(bench: Bench) -> None:
         (204, "", None, Verdict.DONE, None, None),
         (400, '{"error":"partial write: points beyond retention policy dropped=3"}', None, Verdict.BAD_LINES, None, 3),
         (400, '{"error":"unable to parse"}', None, Verdict.BAD_LINES, None, None),
+        (
+            400,
+            '{"error":"partial write: unable to parse \'x\': missing fields dropped=0"}',
+            None,
+            Verdict.BAD_LINES,
+            None,
+            0,
+        ),
+        (400, '{"error":"invalid precision"}', None, Verdict.DOUBTFUL, None, None),
+        (400, "<html><h1>400 Bad Request</h1>nginx</html>", None, Verdict.DOWN, None, None),
+        (400, '{"error":"unable to par', None, Verdict.DOWN, None, None),
+        (400, "[" * 100_000, None, Verdict.DOWN, None, None),
+        (422, "", None, Verdict.DOWN, None, None),
         (422, '{"code":"unprocessable entity","message":"dropped=1"}', None, Verdict.BAD_LINES, None, 1),
         (401, "", None, Verdict.REFUSED, None, None),
         (403, "", None, Verdict.REFUSED, None, None),

@@ -19,7 +19,7 @@ from suat.clock import LoopScheduler, VirtualScheduler
 from suat.records import Flag
 from suat.store import influx
 from suat.store.channels import BY_CODE
-from suat.store.influx import Forwarder, resend
+from suat.store.influx import Forwarder
 from suat.store.influx_http import Verdict, open_writer
 from suat.store.packed import unpack_cleaned, unpack_window
 from suat.store.points import tag_value, text_value
@@ -151,7 +151,7 @@ def test_the_database_holds_what_the_journal_holds(
         assert_windows_equal(server, database, kept)
         flags = [value[2] for value in expected.values()]
         assert {Flag.FROZEN, Flag.RANGE} <= {Flag(f) for f in flags}  # not only clean weather was compared
-        resend(kept.journal, 0)
+        kept.journal.resend(0)
         again = drain(kept, into)
         assert again.points_sent == first.points_sent
         assert stored_samples(server, database) == expected
@@ -291,13 +291,18 @@ def answering(answer: bytes, delay_s: float = 0.0) -> Iterator[str]:
     ("answer", "verdict"),
     [
         (b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", Verdict.DONE),
-        (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 9\r\n\r\ndropped=1", Verdict.BAD_LINES),
+        (b'HTTP/1.1 400 Bad Request\r\nContent-Length: 21\r\n\r\n{"error":"dropped=1"}', Verdict.BAD_LINES),
         (b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", Verdict.REFUSED),
         (b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n", Verdict.TOO_LARGE),
         (b"HTTP/1.1 503 Busy\r\nRetry-After: 4\r\nContent-Length: 0\r\n\r\n", Verdict.BUSY),
         (b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n", Verdict.DOWN),
-        (b"", Verdict.DOWN),
-        (b"\x00\xff nonsense\r\n\r\n", Verdict.DOWN),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>", Verdict.REFUSED),
+        (b"HTTP/1.1 502 Bad\r\nContent-Length: 3\r\n\r\n\xce\xf8\xe8", Verdict.DOWN),  # a page in windows-1251
+        (b"HTTP/1.1 307 There\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n", Verdict.REFUSED),
+        (b"HTTP/1.1 500 Oh\r\nContent-Length: 90\r\n\r\nno more", Verdict.BROKEN),
+        (b"HTTP/1.1 20", Verdict.BROKEN),
+        (b"", Verdict.BROKEN),
+        (b"\x00\xff nonsense\r\n\r\n", Verdict.BROKEN),
     ],
 )
 def test_each_answer_over_the_wire(api: str, answer: bytes, verdict: Verdict, tmp_path: Path) -> None:
@@ -318,7 +323,7 @@ def test_a_server_that_hangs_is_given_up(api: str, tmp_path: Path) -> None:
         kind = V1Writer if api == "v1" else V2Writer
         writer = kind(table(api, url, "db", tmp_path), timeout_s=0.2)
         began = time.monotonic()
-        assert writer.write("raw", ["m v=1i 5"]).verdict is Verdict.DOWN
+        assert writer.write("raw", ["m v=1i 5"]).verdict is Verdict.BROKEN
         assert time.monotonic() - began < 0.8
         writer.close()
 

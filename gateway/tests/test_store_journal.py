@@ -277,8 +277,8 @@ def test_what_every_sink_was_told_is_forgotten(journal: Journal) -> None:
         assert reader.sink_position("a") == (4, 0) and reader.sink_position("c") is None
         assert journal.add_sink("c") == (5, 0)
         (again,) = reader.outbox(5, 10)  # a new sink is told all that is kept
-        assert (again.kind, again.first, again.last) == ("status", 1, 5)
-        journal.drop_sink("b")
+        assert (again.kind, again.first, again.last, again.sink) == ("status", 1, 5, "c")
+        journal.keep_sinks({"a", "c"})
         assert [entry.seq for entry in reader.outbox(0, 10)] == [5, 6]  # now only `a` holds them
 
 

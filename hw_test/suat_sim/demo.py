@@ -213,8 +213,7 @@ class Demo:
 
     def written(self) -> int:
         """Points that InfluxDB has taken."""
-        forwarder = self.station.pipeline.forwarder
-        return 0 if forwarder is None else forwarder.points_sent
+        return sum(forwarder.points_sent for forwarder in self.station.pipeline.sinks.forwarders.values())
 
     def close(self) -> None:
         """End the node processes and close the journal."""

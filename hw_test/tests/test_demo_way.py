@@ -97,8 +97,7 @@ def points_of(server: Influxd, measurement: str) -> list[dict[str, Any]]:
 
 def drain(demo: Demo) -> None:
     """Let time pass until InfluxDB was told everything."""
-    forwarder = demo.station.pipeline.forwarder
-    assert forwarder is not None
+    forwarder = demo.station.pipeline.sinks.forwarders["influx"]
     for _ in range(500):
         demo.scheduler.run_until(demo.scheduler.monotonic() + 60.0)
         if forwarder.backlog() == 0:

@@ -87,7 +87,8 @@ class Windows:
             for entry in entries:
                 self._told = entry.seq
                 place = 0
-                while entry.kind == "sample" and (samples := self._reader.samples_of(entry, place, 5000)):
+                mine = entry.kind == "sample" and entry.sink in (None, SINK)
+                while mine and (samples := self._reader.samples_of(entry, place, 5000)):
                     place = samples[-1][0]
                     for _, sample in samples:
                         self._touch(sample.registration, sample.time_us, entry.seq)

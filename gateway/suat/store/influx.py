@@ -1,9 +1,9 @@
-"""Forward: the sink that tells InfluxDB what the journal holds, in the order in which it came to hold it.
+"""Forward: a sink that tells an InfluxDB what the journal holds, in the order in which it came to hold it.
 
 The journal is the queue: a sink is a position in the outbox, so InfluxDB may be down for weeks and memory does not
 notice. Lines are made from the rows when they are sent. A position is only moved on behind rows that InfluxDB has
 confirmed or that were set aside as dead letters; it is written a little later, and what is then sent twice after a
-power cut is the same points again. Requests run on a thread of their own: a server that hangs holds up nothing else.
+power cut is the same points again. Each sink has a thread of its own: a server that hangs holds up nothing else.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ from suat.store.journal import Journal, JournalError
 from suat.store.points import Points, alert_lines, status_lines
 from suat.store.reader import Reader
 from suat.store.rows import OutboxEntry
-from suat.store.tables import InfluxTable
+from suat.store.tables import OWN, InfluxTable
 
 log = logging.getLogger(__name__)
 
-SINK = "influx"
 BATCH_LINES = 5000  # facts: 5,000-point batches reach the server's best rate
 LINGER_S = 0.1  # what is committed within it shares a request
 POLL_S = 30.0  # a command may have filled the outbox (`suat resend`)
@@ -31,10 +30,10 @@ PERSIST_S = 5.0  # how often the position is written while there is nothing to s
 PERSIST_LINES = 50_000
 RETRY_S = (1.0, 60.0)  # first and longest wait after a failure
 REFUSED_S = 60.0  # wait after 401, 403, 404: somebody must act
-HOPELESS = 100  # so many lines refused one by one and none taken: it is not the lines
+LEAST_LINES = 50  # of a request over a link that is too slow for more
+JITTER = 0.1  # of Retry-After, added: the stations of a district shall not come back all at once
 
-LANE = "influx"
-_SETTLED = (Verdict.DONE, Verdict.BAD_LINES, Verdict.TOO_LARGE)
+_SETTLED = (Verdict.DONE, Verdict.BAD_LINES, Verdict.DOUBTFUL, Verdict.TOO_LARGE)
 _LINES_A_ROW = 6  # at most: four probes, water, the node
 Place = tuple[int, int]  # (position, row) of a sink
 
@@ -49,6 +48,7 @@ class _Load:
     parts: list[tuple[int, list[str]]] = field(default_factory=list)  # still to be told, the next one last
     letters: list[tuple[int, str, str]] = field(default_factory=list)  # (width, line, reason)
     taken: int = 0
+    known_bad: int = 0  # of the letters: those that the server named bad lines
 
     @property
     def size(self) -> int:
@@ -56,6 +56,8 @@ class _Load:
 
     def cut(self, step: int) -> None:
         """From now on in parts of at most `step` lines."""
+        for width, lines in reversed(self.parts):
+            self.lines.setdefault(width, []).extend(lines)
         self.parts = [
             (width, lines[start : start + step])
             for width, lines in self.lines.items()
@@ -65,7 +67,7 @@ class _Load:
 
 
 class Forwarder:
-    """Started by its construction and by every `wake`; stopped by `stop`."""
+    """One sink. Started by its construction and by every `wake`; stopped by `stop`."""
 
     def __init__(
         self,
@@ -74,21 +76,24 @@ class Forwarder:
         journal: Journal,
         reader: Reader,
         *,
+        name: str = OWN,
         writer: Writer | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
+        self.name = name
         self._scheduler = scheduler
         self._journal = journal
         self._reader = reader
         self._writer = writer or open_writer(table)
         self._places = places(table.buckets)
         self._chance = chance
-        self._place: Place = journal.add_sink(SINK)
+        self._place: Place = journal.add_sink(name)
         self._written: Place = self._place
         self._written_at = scheduler.monotonic()
         self._unwritten = 0
         self._load: _Load | None = None
         self._points: tuple[int, Points] | None = None
+        self._control: dict[int, str] = {}  # by width the line that was taken last
         self._batch_lines = BATCH_LINES
         self._letters: list[tuple[str, str]] = []  # set aside, not yet written to the journal
         self._busy = False
@@ -138,7 +143,7 @@ class Forwarder:
         self._timer = None
         self._busy = True
         self._woken = self._backing_off = False
-        self._scheduler.offload(self._turn, self._done, LANE)
+        self._scheduler.offload(self._turn, self._done, f"sink-{self.name}")
 
     # On the sink's own thread
 
@@ -148,29 +153,49 @@ class Forwarder:
             self._load = self._take(self._place)
             self._load.cut(self._batch_lines)
         load = self._load
-        answer = Answer(Verdict.DONE)
         while load.parts:
+            if self._stopped:
+                return Answer(Verdict.DOWN, "the station stops")
             width, lines = load.parts[-1]
             answer = self._writer.write(self._places[width], lines)
+            if answer.verdict is Verdict.BROKEN:
+                self._batch_lines = max(LEAST_LINES, min(self._batch_lines, len(lines)) // 2)
+                load.cut(self._batch_lines)
             if answer.verdict not in _SETTLED:
                 return answer
             load.parts.pop()
             self._settle(load, width, lines, answer)
-        if not load.taken and len(load.letters) >= HOPELESS and answer.dropped is None:
-            for width, line, _ in load.letters:
-                load.lines.setdefault(width, []).append(line)
-            load.letters = []
-            load.cut(self._batch_lines)
-            return Answer(Verdict.REFUSED, answer.reason)
+        if load.letters and not load.taken and not load.known_bad:
+            doubt = self._in_doubt(load)
+            if doubt is not None:
+                return doubt
         self._batch_lines = min(BATCH_LINES, self._batch_lines + 1 + self._batch_lines // 20)  # after a 413
         return None
+
+    def _in_doubt(self, load: _Load) -> Answer | None:
+        """No line was taken, and the server did not say that the lines are bad: None if it takes others.
+
+        Asked with a line that it took before, which is the same point again. As long as it never took any, the load is
+        taken anew later, with what was kept meanwhile.
+        """
+        width, _, reason = load.letters[0]
+        control = self._control.get(width)
+        if control is not None:
+            answer = self._writer.write(self._places[width], [control])
+            if answer.verdict is Verdict.DONE:
+                return None
+            reason = answer.reason
+        self._load = None
+        return Answer(Verdict.REFUSED, reason)
 
     def _settle(self, load: _Load, width: int, lines: list[str], answer: Answer) -> None:
         """What an answer says of the lines: taken, set aside, or to be told in halves."""
         if answer.verdict is Verdict.DONE:
             load.taken += len(lines)
+            self._control[width] = lines[-1]
         elif len(lines) == 1 or answer.dropped == len(lines):  # the server judged each of them
             load.letters += [(width, line, answer.reason) for line in lines]
+            load.known_bad += len(lines) * (answer.verdict is Verdict.BAD_LINES)
         else:
             middle = len(lines) // 2
             load.parts += [(width, lines[middle:]), (width, lines[:middle])]
@@ -186,7 +211,7 @@ class Forwarder:
             if not entries:
                 return load
             for entry in entries:
-                while True:
+                while entry.sink in (None, self.name):
                     limit = max(1, (self._batch_lines - load.size) // _LINES_A_ROW)
                     found = list(self._rows(points, entry, row, limit))
                     for _, width, lines in found:
@@ -230,7 +255,7 @@ class Forwarder:
     def _done(self, answer: Answer | None, error: BaseException | None) -> None:
         self._busy = False
         if error is not None:
-            log.error("influx: %s", error, exc_info=None if isinstance(error, JournalError) else error)
+            log.error("%s: %s", self.name, error, exc_info=None if isinstance(error, JournalError) else error)
             answer = Answer(Verdict.DOWN, str(error))
         load, self._load = self._load, None
         if answer is not None:
@@ -254,23 +279,23 @@ class Forwarder:
         self.points_sent += load.taken
         self._unwritten += load.taken
         if load.taken and self.problem is not None:
-            log.warning("influx: it takes points again")
+            log.warning("%s: it takes points again", self.name)
             self.problem = None
         if load.letters:
             self.letters_set_aside += len(load.letters)
             self._letters += [(line, reason) for _, line, reason in load.letters]
             count, reason = len(load.letters), load.letters[0][2]
-            log.error("influx: %d points were refused and set aside (dead letters): %s", count, reason)
+            log.error("%s: %d points were refused and set aside (dead letters): %s", self.name, count, reason)
         late = self._scheduler.monotonic() - self._written_at >= PERSIST_S
         if not self._stopped and (self._letters or self._unwritten >= PERSIST_LINES or late):
             self._persist()
 
     def _trouble(self, answer: Answer) -> None:
         level = logging.WARNING if self.problem is None else logging.DEBUG  # said once, until it works again
-        log.log(level, "influx: %s; the points wait in the journal", answer.reason)
+        log.log(level, "%s: %s; the points wait in the journal", self.name, answer.reason)
         self.problem = answer.reason
         if answer.verdict is Verdict.BUSY and answer.retry_after_s is not None:
-            wait_s = answer.retry_after_s
+            wait_s = answer.retry_after_s * (1 + JITTER * self._chance())
         elif answer.verdict is Verdict.REFUSED:
             wait_s = REFUSED_S
         else:
@@ -287,8 +312,8 @@ class Forwarder:
 
         def write() -> None:
             if letters:
-                self._journal.dead_letter(SINK, at_us, letters)
-            self._journal.advance(SINK, *place)
+                self._journal.dead_letter(self.name, at_us, letters)
+            self._journal.advance(self.name, *place)
 
         def done(_result: None, error: BaseException | None) -> None:
             self._persisting = False
@@ -296,14 +321,9 @@ class Forwarder:
                 self._written = place
                 del self._letters[: len(letters)]
             else:
-                log.error("influx: %s", error)
+                log.error("%s: %s", self.name, error)
 
         self._persisting = True
         self._written_at = self._scheduler.monotonic()
         self._unwritten = 0
         self._scheduler.offload(write, done)
-
-
-def resend(journal: Journal, since_us: int) -> int:
-    """Have every point since `since_us` told again, by whichever process forwards; how many ranges of rows."""
-    return journal.resend(since_us)

@@ -1,26 +1,49 @@
-"""One request to InfluxDB, and what its answer means. v2 goes through influxdb-client, v1 to `/write`, both by urllib3.
+"""One request to InfluxDB, and what its answer means. v2 goes through influxdb-client, v1 to `/write`.
+
+Both send by the same `Transport`: influxdb-client alone would take the page of a captive portal (200) for a success,
+raise on a page that is not UTF-8, read an answer without an end into memory, and wait for ever for one that drips. It
+also packs with gzip's slowest level.
 
 Secrets are read from their files when they are first needed, and again after a refusal; they are in no message.
 """
 
 from __future__ import annotations
 
+import contextlib
+import gzip
+import ipaddress
+import json
 import math
 import re
+import socket
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from suat.store.tables import BucketsTable, InfluxTable
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 10.0  # of a whole request, from the connection to the last byte of the answer
 RETRY_AFTER_MAX_S = 3600.0
+ANSWER_BYTES = 65536  # more of an answer is not read: InfluxDB says less
+GZIP_LEVEL = 1  # bench/forward.py: the higher ones cost a multiple for a tenth less
+GZIP_BYTES = 1000  # less is not worth it: it goes in one packet
+
+# Messages of InfluxDB 1, 2 and 3 that are about single lines; what else it says with 400 may be about all of them.
+_LINE_FAULT = re.compile(
+    r"dropped=\d|partial write|(unable to|cannot|could not) parse|field type conflict|beyond retention|outside range"
+    r"|missing (fields|tag|field)|invalid (field|tag|number|boolean|point|timestamp|float|integer)|max-(values|series)"
+)
+_DROPPED = re.compile(r"dropped=(\d+)")
 
 
 class Verdict(Enum):
@@ -28,9 +51,11 @@ class Verdict(Enum):
 
     DONE = "written"
     BAD_LINES = "some lines are not accepted: find them"
+    DOUBTFUL = "not accepted, and whether it is the lines was not said"
     REFUSED = "nothing is accepted until somebody acts"
     TOO_LARGE = "send less at once"
     BUSY = "later, when the server says"
+    BROKEN = "there was no whole answer: later, and less at once"
     DOWN = "later"
 
 
@@ -52,21 +77,38 @@ class Writer(Protocol):
     def close(self) -> None: ...
 
 
-def classify(status: int, body: str, retry_after: str | None) -> Answer:
+def classify(status: int, body: str, retry_after: str | None = None, location: str | None = None) -> Answer:
     """The answers of InfluxDB 1.x, 2.x, 3 and of proxies before them."""
     reason = f"{status} {' '.join(body.split())[:300]}".strip()
     if status == 204:
         return Answer(Verdict.DONE)
     if status in (400, 422):
-        dropped = re.search(r"dropped=(\d+)", body)
-        return Answer(Verdict.BAD_LINES, reason, dropped=int(dropped[1]) if dropped else None)
+        return _of_the_lines(reason, body)
     if status == 413:
         return Answer(Verdict.TOO_LARGE, reason)
     if status in (429, 503):
         return Answer(Verdict.BUSY, reason, _seconds(retry_after))
     if status >= 500 or status == 408:
         return Answer(Verdict.DOWN, reason)
+    if 300 <= status < 400:
+        return Answer(Verdict.REFUSED, f"{status} leads to {(location or '')[:200]!r}; write the real address as url")
+    if status < 300:
+        return Answer(Verdict.REFUSED, f"no InfluxDB, which says 204: a portal or another server answers: {reason}")
     return Answer(Verdict.REFUSED, reason)
+
+
+def _of_the_lines(reason: str, body: str) -> Answer:
+    """InfluxDB says 400 and 422 in JSON; what is none was said by a proxy, of the request and not of its lines."""
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, dict) or not {"error", "message"} & said.keys():
+        return Answer(Verdict.DOWN, reason)
+    if not _LINE_FAULT.search(body):
+        return Answer(Verdict.DOUBTFUL, reason)
+    dropped = _DROPPED.search(body)
+    return Answer(Verdict.BAD_LINES, reason, dropped=int(dropped[1]) if dropped else None)
 
 
 def _seconds(retry_after: str | None) -> float | None:
@@ -78,9 +120,128 @@ def _seconds(retry_after: str | None) -> float | None:
     except ValueError:
         try:
             seconds = parsedate_to_datetime(retry_after).timestamp() - time.time()
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return None
     return min(max(seconds, 0.0), RETRY_AFTER_MAX_S) if math.isfinite(seconds) else None
+
+
+class Reply(NamedTuple):
+    """An answer as it came, cut to `ANSWER_BYTES` and to valid UTF-8; named as urllib3 names its own."""
+
+    status: int
+    reason: str
+    data: bytes
+    headers: Mapping[str, str]
+
+    def answer(self) -> Answer:
+        """What it means."""
+        body = self.data.decode()
+        return classify(self.status, body, self.headers.get("Retry-After"), self.headers.get("Location"))
+
+
+class Transport:
+    """Requests that follow no redirect, are tried once, read a bounded answer, and end in time whatever comes.
+
+    The limit of a socket is one of silence: an answer that drips would take for ever. So a timer cuts the connection.
+    """
+
+    def __init__(self, timeout_s: float = TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
+        self._socket: Any = None
+        self._cut = False
+        self._pool = urllib3.PoolManager(maxsize=1, retries=False, timeout=urllib3.Timeout(total=timeout_s))
+        self._pool.pool_classes_by_scheme = _pool_classes(self)
+
+    def request(self, method: str, url: str, *, body: Any = None, headers: Any = None, **_: Any) -> Reply:
+        """Send and read. HTTPError, OSError; `answer_of` says what these mean."""
+        self._cut = False
+        timer = threading.Timer(self._timeout_s, self._cut_off)
+        timer.daemon = True
+        timer.start()
+        try:
+            response = self._pool.request(
+                method, url, body=body, headers=headers, redirect=False, retries=False, preload_content=False
+            )
+            data = b""
+            try:
+                while len(data) < ANSWER_BYTES and (more := response.read(ANSWER_BYTES - len(data))):
+                    data += more
+                whole = len(data) < ANSWER_BYTES
+            except BaseException:
+                response.close()
+                raise
+            if not whole:
+                response.close()
+            response.release_conn()
+        finally:
+            timer.cancel()
+        text = data.decode("utf-8", "replace")
+        return Reply(response.status, response.reason or "", text.encode(), response.headers)
+
+    def opened(self, connection: Any) -> None:
+        """A connection was made: the one to cut."""
+        self._socket = connection
+
+    def _cut_off(self) -> None:
+        self._cut = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):  # it is closed already
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # not TLS's own, which another thread is using
+
+    def answer_of(self, error: Exception) -> Answer:
+        """What it means that there was no answer."""
+        if self._cut:
+            return Answer(Verdict.BROKEN, f"no whole answer within {self._timeout_s:g} s")
+        text = re.sub(r"<[^>]*>:? ?|HTTPS?Connection\S*\([^)]*\):? ?", "", str(error))
+        reason = f"{type(error).__name__}: {' '.join(text.split())[:200]}"
+        reached = not isinstance(error, (NewConnectionError, ConnectTimeoutError))
+        return Answer(Verdict.BROKEN if reached else Verdict.DOWN, reason)
+
+    def clear(self) -> None:
+        """Close the connection; the next request opens another."""
+        self._pool.clear()
+        self._socket = None
+
+
+def _pool_classes(transport: Transport) -> dict[str, Any]:
+    """urllib3's pools with connections that show their socket to `transport`."""
+
+    class Plain(HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            transport.opened(self.sock)
+
+    class Secure(HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            transport.opened(self.sock)
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    return {"http": PlainPool, "https": SecurePool}
+
+
+def packed(table: InfluxTable) -> bool:
+    """Whether bodies are sent as gzip: as configured, else wherever they leave this machine."""
+    if table.gzip is not None:
+        return table.gzip
+    host = urlsplit(table.url).hostname or ""
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"
+
+
+def _body(lines: Sequence[str], pack: bool) -> tuple[bytes, dict[str, str]]:
+    """A request's body and the header that goes with it."""
+    plain = "\n".join(lines).encode()
+    if pack and len(plain) >= GZIP_BYTES:
+        return gzip.compress(plain, GZIP_LEVEL, mtime=0), {"Content-Encoding": "gzip"}
+    return plain, {}
 
 
 def _secret(path: Path, what: str) -> str | Answer:
@@ -89,12 +250,9 @@ def _secret(path: Path, what: str) -> str | Answer:
     except (OSError, UnicodeDecodeError) as error:
         fault = getattr(error, "strerror", None) or "not UTF-8"
         return Answer(Verdict.REFUSED, f"{path}: {fault}; it must hold the {what} and be readable by the station")
+    if not text.isprintable():  # a line break inside would end the header
+        return Answer(Verdict.REFUSED, f"{path}: more than one line; it must hold the {what} alone")
     return text or Answer(Verdict.REFUSED, f"{path}: it is empty; write the {what} into it")
-
-
-def _unreachable(error: Exception) -> Answer:
-    text = re.sub(r"<[^>]*>:? ?|HTTPConnection\S*\([^)]*\):? ?", "", str(error))
-    return Answer(Verdict.DOWN, f"{type(error).__name__}: {' '.join(text.split())[:200]}")
 
 
 class V1Writer:
@@ -103,8 +261,9 @@ class V1Writer:
     def __init__(self, table: InfluxTable, timeout_s: float = TIMEOUT_S) -> None:
         self._url = f"{table.url.rstrip('/')}/write"
         self._table = table
+        self._pack = packed(table)
         self._headers: dict[str, str] | None = None
-        self._pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(total=timeout_s), maxsize=1)
+        self._transport = Transport(timeout_s)
 
     def write(self, place: str, lines: Sequence[str]) -> Answer:
         if self._headers is None:
@@ -113,24 +272,22 @@ class V1Writer:
                 password = _secret(self._table.password_file, "password of the InfluxDB user")
                 if isinstance(password, Answer):
                     return password
-                headers |= urllib3.make_headers(basic_auth=f"{self._table.username}:{password}")
+                user = f"{self._table.username}:{password}"
+                headers |= urllib3.make_headers(basic_auth=user.encode().decode("latin-1"))
             self._headers = headers
         query = f"?db={quote(self._table.database or '', safe='')}&rp={quote(place, safe='')}&precision=u"
+        body, encoding = _body(lines, self._pack)
         try:
-            response = self._pool.request(
-                "POST", self._url + query, body="\n".join(lines).encode(), headers=self._headers
-            )
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            return _unreachable(error)
-        answer = classify(
-            response.status, response.data.decode("utf-8", "replace"), response.headers.get("Retry-After")
-        )
+            reply = self._transport.request("POST", self._url + query, body=body, headers=self._headers | encoding)
+        except (HTTPError, OSError) as error:
+            return self._transport.answer_of(error)
+        answer = reply.answer()
         if answer.verdict is Verdict.REFUSED:
             self._headers = None  # the password may have been changed meanwhile
         return answer
 
     def close(self) -> None:
-        self._pool.clear()
+        self._transport.clear()
 
 
 class V2Writer:
@@ -138,50 +295,61 @@ class V2Writer:
 
     def __init__(self, table: InfluxTable, timeout_s: float = TIMEOUT_S) -> None:
         self._table = table
-        self._timeout_ms = int(timeout_s * 1000)
+        self._pack = packed(table)
+        self._transport = Transport(timeout_s)
         self._client: Any = None
-        self._api: Any = None
+        self._service: Any = None
 
     def write(self, place: str, lines: Sequence[str]) -> Answer:
-        from influxdb_client.client.write_api import SYNCHRONOUS  # slow to import, and not needed by v1
+        if self._client is None:
+            fault = self._connect()
+            if fault is not None:
+                return fault
         from influxdb_client.domain.write_precision import WritePrecision
         from influxdb_client.rest import ApiException
 
-        if self._client is None:
-            fault = self._connect(SYNCHRONOUS)
-            if fault is not None:
-                return fault
+        body, encoding = _body(lines, self._pack)
+        pack = {"content_encoding": "gzip"} if encoding else {}
         try:
-            self._api.write(place, self._table.org, "\n".join(lines), WritePrecision.US)
+            # What influxdb-client's WriteApi with SYNCHRONOUS calls, which has no way to give the encoding.
+            self._service.post_write(
+                self._table.org, place, body, precision=WritePrecision.US, content_type="text/plain", **pack
+            )
+            reply: Reply = self._client.api_client.last_response.urllib3_response
         except ApiException as error:
-            if not error.status:
-                return _unreachable(error)
-            body = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else str(error.body or "")
-            answer = classify(error.status, body, error.headers.get("Retry-After") if error.headers else None)
-            if answer.verdict is Verdict.REFUSED:
-                self.close()  # the token may have been changed meanwhile
-            return answer
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            return _unreachable(error)
-        return Answer(Verdict.DONE)
+            if not error.status:  # TLS
+                return Answer(Verdict.DOWN, " ".join(str(error.reason).split())[:300])
+            response: Any = error.response
+            reply = response.urllib3_response
+        except (HTTPError, OSError) as error:
+            return self._transport.answer_of(error)
+        answer = reply.answer()
+        if answer.verdict is Verdict.REFUSED:
+            self.close()  # the token may have been changed meanwhile
+        return answer
 
-    def _connect(self, options: Any) -> Answer | None:
-        from influxdb_client.client.influxdb_client import InfluxDBClient
+    def _connect(self) -> Answer | None:
+        from influxdb_client.client.influxdb_client import InfluxDBClient  # slow to import, and not needed by v1
+        from influxdb_client.service import write_service
 
         if self._table.token_file is None or self._table.org is None:
-            return Answer(Verdict.REFUSED, "influx.token_file or org is missing; api v2 needs both")
+            return Answer(Verdict.REFUSED, "token_file or org is missing; api v2 needs both")
         token = _secret(self._table.token_file, "InfluxDB token")
         if isinstance(token, Answer):
             return token
-        self._client = InfluxDBClient(self._table.url.rstrip("/"), token, org=self._table.org, timeout=self._timeout_ms)
-        self._api = self._client.write_api(write_options=options)
+        if not token.isascii():
+            return Answer(Verdict.REFUSED, f"{self._table.token_file}: it holds letters that no InfluxDB token has")
+        self._client = InfluxDBClient(self._table.url.rstrip("/"), token, org=self._table.org)
+        self._client.api_client.rest_client.pool_manager = self._transport
+        kind: Any = write_service.WriteService
+        self._service = kind(self._client.api_client)
         return None
 
     def close(self) -> None:
         if self._client is not None:
-            self._api.close()
             self._client.close()
-            self._client = self._api = None
+            self._client = self._service = None
+        self._transport.clear()
 
 
 def open_writer(table: InfluxTable) -> Writer:

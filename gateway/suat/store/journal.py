@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -272,7 +272,7 @@ class Journal:
                 return int(found[0]), int(found[1])
             position = last_number(connection)
             connection.execute("INSERT INTO sink (name, position, row) VALUES (?, ?, 0)", (name, position))
-            tell_again(connection, 0)
+            tell_again(connection, 0, name)
         return position, 0
 
     def advance(self, sink: str, position: int, row: int = 0) -> None:
@@ -281,16 +281,17 @@ class Journal:
             place(connection, sink, position, row)
             forget_told(connection)
 
-    def drop_sink(self, name: str) -> None:
-        """A sink that is configured no more: nothing is kept for it. Should it come back, it is told everything."""
+    def keep_sinks(self, names: Collection[str]) -> None:
+        """Nothing is kept for other sinks than these. Should one come back, it is told everything."""
         with self.transaction() as connection:
-            connection.execute("DELETE FROM sink WHERE name = ?", (name,))
+            marks = ", ".join("?" * len(names))
+            connection.execute(f"DELETE FROM sink WHERE name NOT IN ({marks})", tuple(names))
             forget_told(connection)
 
-    def resend(self, since_us: int) -> int:
-        """Tell the sinks again of every row since `since_us`; how many ranges were added."""
+    def resend(self, since_us: int, sink: str | None = None) -> int:
+        """Tell a sink, or all, again of every row since `since_us`; how many ranges were added."""
         with self.transaction() as connection:
-            return tell_again(connection, since_us)
+            return tell_again(connection, since_us, sink)
 
     def dead_letter(self, sink: str, at_us: int, letters: Sequence[tuple[str, str]]) -> None:
         """Set aside (line, reason) that a sink will never take; of too many the newest are kept."""

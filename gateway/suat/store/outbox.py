@@ -8,6 +8,7 @@ from collections.abc import Iterable
 SPAN_RUNS = 8  # more runs of ids than this of one node are told as one range of its record numbers
 
 _INSERT = "INSERT INTO outbox (kind, registration, first, last) VALUES (?, ?, ?, ?)"
+_INSERT_FOR = "INSERT INTO outbox (kind, first, last, sink) VALUES (?, ?, ?, ?)"
 _SINCE = (("sample", "time_us"), ("window", "start_us"), ("status", "at_us"), ("alert", "at_us"))
 
 
@@ -31,15 +32,15 @@ def tell(connection: sqlite3.Connection, kind: str, ids: list[int], of: tuple[in
         connection.executemany(_INSERT, [(kind, None, first, last) for first, last in spans])
 
 
-def tell_again(connection: sqlite3.Connection, since_us: int) -> int:
-    """Append all rows since `since_us`, with older ones that came among them; how many ranges."""
+def tell_again(connection: sqlite3.Connection, since_us: int, sink: str | None = None) -> int:
+    """Append all rows since `since_us`, with older ones that came among them, for one sink or all; how many ranges."""
     added = 0
     for kind, time in _SINCE:
         first, last = connection.execute(
             f"SELECT min(id), max(id) FROM {kind} WHERE {time} >= ?", (since_us,)
         ).fetchone()
         if first is not None:
-            connection.execute(_INSERT, (kind, None, first, last))
+            connection.execute(_INSERT_FOR, (kind, first, last, sink))
             added += 1
     return added
 

@@ -362,7 +362,7 @@ class Reader:
     def outbox(self, after: int, limit: int, kind: str | None = None) -> list[OutboxEntry]:
         """The next entries after number `after`."""
         rows = self._ask(
-            "SELECT seq, kind, registration, first, last FROM outbox WHERE seq > ? AND (? IS NULL OR kind = ?)"
+            "SELECT seq, kind, registration, first, last, sink FROM outbox WHERE seq > ? AND (? IS NULL OR kind = ?)"
             " ORDER BY seq LIMIT ?",
             (after, kind, kind, limit),
         )

@@ -101,13 +101,17 @@ class Curve(NamedTuple):
 
 
 class OutboxEntry(NamedTuple):
-    """Rows that a sink must be told: ids first..last, or with a registration that node's record numbers."""
+    """Rows that a sink must be told: ids first..last, or with a registration that node's record numbers.
+
+    `sink`: for that one alone, None for all.
+    """
 
     seq: int
     kind: str
     registration: int | None
     first: int
     last: int
+    sink: str | None = None
 
 
 class FilterState(NamedTuple):

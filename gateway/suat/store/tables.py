@@ -1,13 +1,16 @@
-"""Tables of the configuration that say where readings are kept: [influx]."""
+"""Tables of the configuration that say where readings are kept: [influx], [[sink]]."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from suat.tables import Table
+from suat.tables import Identifier, Table
+
+OWN = "influx"  # the sink that [influx] is
+_TAKEN = (OWN, "windows")  # the journal keeps other places under these names
 
 
 class JournalTable(Table):
@@ -36,6 +39,7 @@ class InfluxTable(Table):
     username: str | None = None
     password_file: Path | None = None
     buckets: BucketsTable = BucketsTable()
+    gzip: bool | None = None  # None: unless the database is on this machine
 
     @model_validator(mode="after")
     def _is_complete(self) -> InfluxTable:
@@ -46,3 +50,16 @@ class InfluxTable(Table):
         if (self.username is None) != (self.password_file is None):
             raise ValueError("username and password_file go together")
         return self
+
+
+class SinkTable(InfluxTable):
+    """One more database that is told everything, such as the district's."""
+
+    name: Identifier
+
+    @field_validator("name")
+    @classmethod
+    def _is_free(cls, name: str) -> str:
+        if name in _TAKEN:
+            raise ValueError(f'"{name}" is the name of a sink of the station itself; choose another')
+        return name

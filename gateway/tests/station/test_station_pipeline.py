@@ -318,8 +318,7 @@ def test_forwarding_goes_on_at_once_after_an_outage(make_site: Callable[..., Sit
         def close(self) -> None:
             """Nothing is held."""
 
-    assert site.pipeline.forwarder is not None
-    site.pipeline.forwarder._writer = Database()
+    site.pipeline.sinks.forwarders["influx"]._writer = Database()
     node = site.register()
     for fcnt in range(10):
         site.hear(node.frame(fcnt))
