@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from suat import __version__
-from suat.commands import dead_letters, demo, device, doctor, herd, look, recompute, station
+from suat.commands import backup, configure, dead_letters, demo, device, doctor, herd, look, recompute, station
 from suat.errors import SuatError
 
 app = typer.Typer(
@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-device_app = typer.Typer(help="Register, list and revoke nodes.", no_args_is_help=True, rich_markup_mode=None)
+device_app = typer.Typer(help="Register, list, configure and revoke nodes.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(device_app, name="device")
 letters_app = typer.Typer(
     help="Points that InfluxDB would not take: list, send again, drop.", no_args_is_help=True, rich_markup_mode=None
@@ -69,11 +69,23 @@ app.command(
     short_help="Compute cleaned values and windows again.",
     epilog=examples("suat refilter --node upper-3 --since 2026-06-01"),
 )(recompute.refilter)
+app.command(
+    "backup",
+    short_help="Seal the whole station into one file; it may run.",
+    epilog=examples("suat backup --out asy.suatbackup --passphrase-file /etc/suat/backup.passphrase"),
+)(backup.backup)
+app.command(
+    "restore",
+    short_help="Make the station of a backup.",
+    epilog=examples(
+        "suat restore asy.suatbackup --passphrase-file - < passphrase", "suat restore asy.suatbackup --force"
+    ),
+)(backup.restore)
 device_app.command(
     "add",
     epilog=examples(
         "suat device add --name upper-3 --kind soil --paddock jailau-1 --probe upper:10 --probe lower:30 \\",
-        "    --dev-eui 70b3d57ed005a1b2 --join-eui 0000000000000001 --app-key $(openssl rand -hex 16)",
+        "    --dev-eui 70b3d57ed005a1b2 --join-eui 0000000000000001 --app-key -",
         "suat device add --name spring --kind water --water-point spring-1 \\",
         "    --dev-eui 70b3d57ed005a1b3 --dev-addr 01020304 \\",
         "    --nwk-skey $(openssl rand -hex 16) --app-skey $(openssl rand -hex 16)",
@@ -83,6 +95,15 @@ device_app.command(
     ),
 )(device.add)
 device_app.command("list")(device.list_devices)
+device_app.command(
+    "configure",
+    short_help="Order settings for a node in the field.",
+    epilog=examples(
+        "suat device configure upper-3 --interval 30min --set leak_fall=5",
+        "suat device configure upper-3            how they stand",
+        "suat device configure upper-3 --cancel",
+    ),
+)(configure.configure)
 device_app.command("revoke", short_help="Take a node out of use.", epilog=examples("suat device revoke upper-3"))(
     device.revoke
 )

@@ -144,6 +144,12 @@ class Confined:
 
 
 @pytest.fixture
+def bench() -> dict[str, Any]:
+    """What tests/station is tested with."""
+    return BENCH
+
+
+@pytest.fixture
 def confine() -> Callable[..., list[str]]:
     """`in_sandbox`, where its rights are to be had."""
     if os.geteuid() != 0:

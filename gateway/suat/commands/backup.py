@@ -1,0 +1,85 @@
+"""`suat backup` and `suat restore`: the whole station in one sealed file, and back."""
+
+from __future__ import annotations
+
+import sys
+import time
+from getpass import getpass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from suat.commands.options import DEFAULT_CONFIG, ConfigOption, iso_utc
+from suat.config import load
+from suat.errors import UsageError
+
+PassphraseOption = Annotated[
+    str | None,
+    typer.Option("--passphrase-file", metavar="FILE", help="Its first line is the passphrase; - is standard input."),
+]
+DAY_US = 86_400_000_000
+
+
+def backup(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="PATH", help="Where to write the sealed file.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    passphrase_file: PassphraseOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Seal journal, keys and configuration into one file; the station may run meanwhile."""
+    from suat.backup import make
+
+    settings = load(config)
+    passphrase = _passphrase(passphrase_file, twice=True)
+    about = make(settings, config, out, passphrase, time.time_ns() // 1000, force=force)
+    size = out.stat().st_size / 1e6
+    print(f"{out}: {about.samples} samples of {about.station}, {size:.2f} MB; without the passphrase it is lost")
+
+
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="BACKUP", help="The file that suat backup wrote.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    passphrase_file: PassphraseOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Put aside the station's data that are there.")] = False,
+) -> None:
+    """Make the station of a backup; it must not run. Its counters skip ahead, so that nothing is used twice."""
+    from suat import backup as backups
+
+    passphrase = _passphrase(passphrase_file, twice=False)
+    if not config.exists():
+        text = backups.configuration(source, passphrase)
+        config.parent.mkdir(parents=True, exist_ok=True)
+        config.write_bytes(text)
+        print(f"{config}: written as the backup has it")
+    restored = backups.restore(load(config), source, passphrase, force=force)
+    made = restored.about.made_us
+    print(f"{restored.about.station} as of {iso_utc(made - made % 1_000_000)}: {restored.about.samples} samples")
+    if restored.aside is not None:
+        print(f"what was there before lies in {restored.aside}; delete it when all is well")
+    days = (time.time_ns() // 1000 - made) / DAY_US
+    if days > backups.SAFE_DAYS:
+        print(
+            f"the backup is {days:.0f} days old: register the nodes that never join anew, and let the others join"
+            " again, since more downlinks may have been sent than the counters skip"
+        )
+
+
+def _passphrase(source: str | None, *, twice: bool) -> str:
+    """The passphrase from a file, standard input or the terminal; UsageError when there is none."""
+    if source is None:
+        if not sys.stdin.isatty():
+            raise UsageError("give the passphrase with --passphrase-file FILE (- is standard input)")
+        typed = getpass("Passphrase: ")
+        if twice and getpass("Once more: ") != typed:
+            raise UsageError("the two are not the same; nothing was written")
+        return typed
+    try:
+        text = sys.stdin.readline() if source == "-" else Path(source).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise UsageError(f"--passphrase-file {source}: {reason}") from error
+    line = text.split("\n", 1)[0].strip()
+    if not line:
+        raise UsageError(f"--passphrase-file {source}: its first line is empty; write the passphrase there")
+    return line
