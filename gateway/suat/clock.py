@@ -55,6 +55,10 @@ class Scheduler(Protocol):
         """
 
 
+# guard(name of a part, how it is brought back) -> the scheduler it works with
+Guard = Callable[[str, Callable[[], None]], Scheduler]
+
+
 class LoopScheduler:
     """Real time on an asyncio loop; blocking work on one thread a lane, in order."""
 

@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 RETRY_S = (0.5, 30.0)  # first and longest wait after the journal refused a batch: promise 8 is 60 s
+STALL_S = 60.0  # so much later than it should a turn comes on no machine that works
 REPLAY_S = 0.05  # between two steps of a replay
 RETAIN_S = 0.1  # between two steps of the retention
 MAX_PENDING = 100_000  # frames held while the journal can't be written; beyond it nodes must send again
@@ -98,6 +99,9 @@ class Pipeline:
         self._committing = False
         self._retry_s = RETRY_S[0]
         self._timers: dict[str, Timer] = {}
+        self._turns: dict[str, tuple[float, float]] = {}  # name -> (when it last had its turn, every how many seconds)
+        self._tried_at = scheduler.monotonic()  # to write what is pending
+        self.trouble: str | None = None  # why nothing can be kept at present
         self.fatal: BaseException | None = None
 
     # -- the stages
@@ -121,6 +125,7 @@ class Pipeline:
 
     def _commit(self) -> None:
         self._commit_timer = None
+        self._tried_at = self.scheduler.monotonic()
         if self._committing:
             return
         counters = take_counters(self.server.counters)
@@ -140,12 +145,14 @@ class Pipeline:
             self._not_kept(batch, error)
             return
         self._retry_s = RETRY_S[0]
+        self.trouble = None
         self.server.committed(batch, committed)
-        now_us = self.scheduler.wall_us()
-        COMMIT_SECONDS.observe([(now_us - admitted.received_us) / 1e6 for admitted in batch.admitted])
         SAMPLES_KEPT.inc(len(committed.samples))
         if committed.undated:
             self.date_undated()
+        else:
+            now_us = self.scheduler.wall_us()
+            COMMIT_SECONDS.observe([(now_us - admitted.received_us) / 1e6 for admitted in batch.admitted])
         if committed.samples:
             self._clean(committed.samples)
         if self._pending:
@@ -159,6 +166,7 @@ class Pipeline:
             self._give_up(list(batch.admitted))
             self._fail(error)
             return
+        self.trouble = str(error)
         log.error("%s; %d frames wait, next attempt in %.0f s", error, len(batch.admitted), self._retry_s)
         self._pending[:0] = batch.admitted
         self._commit_timer = self.scheduler.call_later(self._retry_s, self._commit)
@@ -268,6 +276,20 @@ class Pipeline:
         """Whether all that was admitted has been committed."""
         return not self._pending and not self._committing
 
+    def stalled(self) -> list[str]:
+        """Stages that have not had their turn for too long: nothing in them waits for anything outside."""
+        now = self.scheduler.monotonic()
+        late = [name for name, (at, period_s) in self._turns.items() if now - at > 2 * period_s + STALL_S]
+        if self._pending and now - self._tried_at > RETRY_S[1] + STALL_S:
+            late.append("commit")
+        return late
+
+    def revive(self) -> None:
+        """After an error of this program came out of a stage: what waits is taken up again."""
+        if self._pending:
+            self._commit_soon()
+        self._replay_after(REPLAY_S)
+
     def downlink_result(self, downlink: Downlink, result: SendResult) -> None:
         """A gateway's verdict on a downlink."""
         self.server.downlink_result(downlink, result)
@@ -295,8 +317,10 @@ class Pipeline:
     def _repeat(self, name: str, period_s: float, call: Callable[[], None]) -> None:
         def again() -> None:
             self._timers[name] = self.scheduler.call_later(period_s, again)  # first: it goes on whatever happens
+            self._turns[name] = self.scheduler.monotonic(), period_s
             call()
 
+        self._turns[name] = self.scheduler.monotonic(), period_s
         self._timers[name] = self.scheduler.call_later(period_s, again)
 
     def _offload(self, stage: str, work: Callable[[], T], then: Callable[[T | None], None] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The station: sources, pipeline and board page wired together, started and stopped."""
+"""The station: sources, pipeline and board page wired together, started, kept going and stopped."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import gc
 import logging
+import shutil
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from suat import running
@@ -20,6 +22,7 @@ from suat.network.keys import RootKeys
 from suat.pipeline import Pace, Pipeline
 from suat.records import Downlink
 from suat.store.journal import Journal
+from suat.supervision import STALL_S, Part, Supervisor, Watchdog, systemd_notifier
 from suat.timekeeping import Timekeeping
 
 log = logging.getLogger(__name__)
@@ -27,10 +30,14 @@ log = logging.getLogger(__name__)
 REAL_PACE = Pace()
 SWITCH_S = 0.0005  # the loop gives the interpreter away at every datagram; cleaning hands it back within this time
 STOP_S = 10.0  # what was received is committed within this time, or the node sends it again
+FULL = 0.02  # of the disk: less than this is free, and the journal may not grow
 
 
 class Station:
-    """One station on a scheduler, real or virtual; it opens no socket by itself."""
+    """One station on a scheduler, real or virtual; it opens no socket by itself.
+
+    With a supervisor its parts are started again when they fail; without one their errors come out.
+    """
 
     def __init__(
         self,
@@ -40,14 +47,21 @@ class Station:
         pace: Pace = REAL_PACE,
         durable: bool = True,
         timekeeping: Timekeeping | None = None,
+        supervisor: Supervisor | None = None,
     ) -> None:
         self.config = config
         self.timekeeping = timekeeping
+        self.supervisor = supervisor
+        self.stalls: list[str] = []  # what hung when the watchdog last looked
         self.journal = Journal(config.journal_path, durable=durable)
         self.reader = self.journal.reader()
         self.sources: dict[str, Source] = {}
+        self._restarts: set[asyncio.Task[None]] = set()
+        guarded = scheduler
+        if supervisor is not None:
+            guarded = supervisor.guard("pipeline", lambda: self.pipeline.revive())
         self.pipeline = Pipeline(
-            scheduler,
+            guarded,
             config,
             self.journal,
             self.reader,
@@ -73,9 +87,28 @@ class Station:
 
     def open(self, table: Any) -> Source:
         """Open a source that the configuration names; it is not started yet."""
-        source = open_source(table, self.ingress)
+        ingress = self.ingress
+        if self.supervisor is not None:
+            part = self.supervisor.part(f"ingest {table.kind} {table.place}", lambda: self._start_again(part, source))
+            ingress = replace(ingress, scheduler=self.supervisor.guarded(part))
+        source = open_source(table, ingress)
         self.sources[source.name] = source
         return source
+
+    def _start_again(self, part: Part, source: Source) -> None:
+        """Bring a source back that raised an error."""
+
+        async def again() -> None:
+            try:
+                await source.stop()
+                await source.start()
+            except Exception as error:
+                assert self.supervisor is not None
+                self.supervisor.failed(part, error)
+
+        task = asyncio.ensure_future(again())
+        self._restarts.add(task)
+        task.add_done_callback(self._restarts.discard)
 
     def _send(self, downlink: Downlink) -> bool:
         source = self.sources.get(downlink.source)
@@ -84,6 +117,20 @@ class Station:
     def _send_payload(self, source: str, dev_eui: str, fport: int, payload: bytes) -> bool:
         found = self.sources.get(source)
         return found is not None and found.send_payload(dev_eui, fport, payload)
+
+    def troubles(self) -> list[str]:
+        """What keeps the station from its work at present, one line each; nothing when it is healthy."""
+        found = [f"no progress: {stall}" for stall in self.stalls]
+        if self.pipeline.trouble is not None:
+            found.append(f"nothing can be kept: {self.pipeline.trouble}")
+        if self.timekeeping is not None:
+            found += self.timekeeping.troubles()
+        disk = shutil.disk_usage(self.config.station.data_dir)
+        if disk.free < FULL * disk.total:
+            found.append(f"the disk is nearly full: {disk.free / 1e6:.0f} MB are free")
+        if self.supervisor is not None:
+            found += self.supervisor.troubles()
+        return found
 
     def close(self) -> None:
         """Close the journal; the pipeline must have stopped."""
@@ -100,9 +147,11 @@ async def run(config: Config, on_ready: Callable[[], None] = lambda: None) -> No
 async def _run(config: Config, on_ready: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     scheduler = LoopScheduler(loop)
+    supervisor = Supervisor(scheduler)
+    loop.set_exception_handler(supervisor.stray)
     timekeeping = Timekeeping(scheduler, config.time, config.station.data_dir)
     timekeeping.start()
-    station = Station(scheduler, config, timekeeping=timekeeping)
+    station = Station(scheduler, config, timekeeping=timekeeping, supervisor=supervisor)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -118,13 +167,17 @@ async def _run(config: Config, on_ready: Callable[[], None]) -> None:
                     f'ingest "{table.kind}": {table.place}: {error.strerror}; run: suat check, or choose another'
                 ) from error
             cleanup.push_async_callback(source.stop)
-        board = await _start_board(station, scheduler, cleanup)
+        await _start_board(station, scheduler, supervisor, cleanup)
         station.pipeline.start()
+        watchdog = Watchdog(scheduler, lambda: _stalls(station, scheduler), lambda: _state(station), systemd_notifier())
         sys.setswitchinterval(SWITCH_S)
         gc.collect()
         gc.freeze()  # what lives as long as the process is not looked through again and again: that took 50 to 170 ms
         on_ready()
-        await _until(stop, station.pipeline, board)
+        watchdog.start()
+        await _until(stop, station.pipeline)
+        watchdog.stop()
+        supervisor.stop()
         for source in station.sources.values():
             await source.stop()
         station.pipeline.stop()
@@ -135,18 +188,47 @@ async def _run(config: Config, on_ready: Callable[[], None]) -> None:
         raise station.pipeline.fatal
 
 
-async def _until(stop: asyncio.Event, pipeline: Pipeline, board: asyncio.Task[None]) -> None:
-    """Until a signal, a fault that can't be mended, or the board page's end."""
-    while not stop.is_set() and pipeline.fatal is None and not board.done():
+async def _until(stop: asyncio.Event, pipeline: Pipeline) -> None:
+    """Until a signal, or a fault that can't be mended."""
+    while not stop.is_set() and pipeline.fatal is None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), 0.25)
-    if board.done() and not stop.is_set():
-        board.result()
+
+
+def _stalls(station: Station, scheduler: LoopScheduler) -> list[str]:
+    """Which work hangs: a lane's present piece, or a stage that did not get its turn."""
+    lanes = [
+        f"{lane} has worked on one thing for {s:.0f} s" for lane, s in scheduler.working_s().items() if s > STALL_S
+    ]
+    station.stalls = lanes + [f"{stage} has not had its turn" for stage in station.pipeline.stalled()]
+    return station.stalls
+
+
+def _state(station: Station) -> str:
+    """For `systemctl status`."""
+    return "; ".join(station.troubles()) or f"{len(station.pipeline.server.devices.by_registration)} nodes, all is well"
 
 
 async def _start_board(
-    station: Station, scheduler: Scheduler, cleanup: contextlib.AsyncExitStack
-) -> asyncio.Task[None]:
+    station: Station, scheduler: Scheduler, supervisor: Supervisor, cleanup: contextlib.AsyncExitStack
+) -> None:
+    """Serve the board page, from now on; SuatError when its address can't be had now."""
     from suat.show.serve import serve  # uvicorn is slow to import and no command but this needs it
 
-    return await serve(station.config, station.reader, scheduler.wall_us, cleanup)
+    async def start() -> None:
+        task = await serve(station.config, station.reader, scheduler.wall_us, cleanup, station.troubles)
+        task.add_done_callback(ended)
+
+    async def again() -> None:
+        try:
+            await start()
+        except Exception as error:
+            supervisor.failed(part, error)
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            supervisor.failed(part, task.exception())
+
+    restarts: set[asyncio.Task[None]] = set()
+    part = supervisor.part("board", lambda: restarts.add(asyncio.ensure_future(again())))
+    await start()

@@ -142,6 +142,12 @@ class Timekeeping:
         self._remember("confirmed", offset_us)
         self._judge(self._ask())
 
+    def troubles(self) -> list[str]:
+        """What a person should do something about."""
+        if not self._scheduler.trusted:
+            return ["the time is unknown: readings are kept and wait for their dates; confirm the time with the PIN"]
+        return [] if self.doubt is None else [f"clocks contradict each other: {self.doubt}"]
+
     # -- running
 
     def start(self) -> None:

@@ -208,7 +208,7 @@ def test_health(client, example):
     failing = TestClient(application(example.config(), broken, lambda: 0), raise_server_exceptions=False)
     answer = failing.get("/healthz")
     assert answer.status_code == 503
-    assert "disk I/O" in answer.json()["error"]
+    assert "disk I/O" in answer.json()["reasons"][0]
     page = failing.get("/?lang=ru")
     assert page.status_code == 503
     assert "не может прочитать данные" in page.text

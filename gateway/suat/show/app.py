@@ -51,12 +51,16 @@ Status = Mapping[str, Any]
 Judge = Callable[[], Status]
 
 
-def create_app(config: Config, journal: Readings, now: Callable[[], int]) -> Starlette:
-    """The application over a journal; `now` gives UTC in microseconds."""
-    return application(config, lambda: station_status(config, journal, now()), now)
+def create_app(
+    config: Config, journal: Readings, now: Callable[[], int], troubles: Callable[[], list[str]] = list
+) -> Starlette:
+    """The application over a journal; `now` gives UTC in microseconds, `troubles` what is wrong with the station."""
+    return application(config, lambda: station_status(config, journal, now()), now, troubles)
 
 
-def application(config: Config, judge: Judge, now: Callable[[], int]) -> Starlette:
+def application(
+    config: Config, judge: Judge, now: Callable[[], int], troubles: Callable[[], list[str]] = list
+) -> Starlette:
     """The application over any source of the status object."""
     pages = Environment(
         loader=FileSystemLoader(BOARD / "templates"),
@@ -71,7 +75,7 @@ def application(config: Config, judge: Judge, now: Callable[[], int]) -> Starlet
         routes=[
             Route("/", partial(_board, config, shown, status)),
             Route("/status.json", partial(_status, status)),
-            Route("/healthz", partial(_health, status)),
+            Route("/healthz", partial(_health, status, troubles)),
             Route("/metrics", partial(_metrics, status)),
             Mount("/static", StaticFiles(directory=BOARD / "static")),
         ],
@@ -149,13 +153,16 @@ async def _status(status: _Remembered, request: Request) -> Response:
     return _json(await status.get())
 
 
-async def _health(status: _Remembered, request: Request) -> Response:
-    """Whether the station can judge; what is missing in the field is no fault of the station."""
+async def _health(status: _Remembered, troubles: Callable[[], list[str]], request: Request) -> Response:
+    """Whether the station does its work, 503 with the reasons when not; what is missing in the field is none."""
+    reasons = troubles()
+    time = None
     try:
-        found = await status.get()
+        time = (await status.get())["time"]
     except SuatError as error:
-        return _json({"status": "failed", "error": str(error), "version": __version__}, 503)
-    return _json({"status": "ok", "time": found["time"], "version": __version__})
+        reasons = [*reasons, str(error)]
+    answer = {"status": "failed" if reasons else "ok", "reasons": reasons, "time": time, "version": __version__}
+    return _json(answer, 503 if reasons else 200)
 
 
 async def _metrics(status: _Remembered, request: Request) -> Response:

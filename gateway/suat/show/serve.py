@@ -29,7 +29,11 @@ class _Server(uvicorn.Server):
 
 
 async def serve(
-    config: Config, journal: Readings, now: Callable[[], int], cleanup: contextlib.AsyncExitStack
+    config: Config,
+    journal: Readings,
+    now: Callable[[], int],
+    cleanup: contextlib.AsyncExitStack,
+    troubles: Callable[[], list[str]] = list,
 ) -> asyncio.Task[None]:
     """Serve the board page where the configuration says; SuatError when the address is taken.
 
@@ -37,7 +41,7 @@ async def serve(
     """
     listener = listen(config.board.bind)
     settings = uvicorn.Config(
-        create_app(config, journal, now),
+        create_app(config, journal, now, troubles),
         log_config=None,
         access_log=False,
         lifespan="off",
