@@ -80,6 +80,7 @@ class Station:
             server.direct.measured,
             config.station.region,
             no_clock if timekeeping is None else timekeeping.heard,
+            server.seen,
         )
         if timekeeping is not None:
             timekeeping.on_trusted = self.pipeline.date_undated

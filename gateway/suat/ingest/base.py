@@ -63,6 +63,10 @@ def _no_verdict(_downlink: Downlink, _result: SendResult) -> None:
     """For a station that only listens."""
 
 
+def _unnoticed(_gateway: str) -> None:
+    """For a station that waits for no other gateway's copies."""
+
+
 def no_clock(_gateway: str, _told_us: int) -> None:
     """For a station whose time is known."""
 
@@ -79,6 +83,7 @@ class Ingress:
     on_measured: Callable[[Measured], None] = _nowhere
     region: str = "IN865"
     on_gateway_time: Callable[[str, int], None] = no_clock  # a gateway's own time of a frame just heard [UTC us]
+    on_gateway: Callable[[str], None] = _unnoticed  # a gateway showed that it is there, with a frame or without
 
 
 Factory = Callable[[Any, Ingress], Source]

@@ -89,6 +89,7 @@ class SemtechUdp:
         self._scheduler = ingress.scheduler
         self._on_uplink = ingress.on_uplink
         self._on_downlink_result = ingress.on_downlink_result
+        self._on_gateway = ingress.on_gateway
         self._on_gateway_time = ingress.on_gateway_time
         self._next_clock = 0.0
         self._counters = ingress.counters
@@ -168,6 +169,7 @@ class SemtechUdp:
 
     def _gateway(self, eui: str) -> Gateway:
         """The gateway of this EUI, made known if need be; the one silent longest gives way when there are too many."""
+        self._on_gateway(eui)
         gateway = self.gateways.get(eui)
         if gateway is None:
             if len(self.gateways) >= MAX_GATEWAYS:

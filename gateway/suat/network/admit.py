@@ -1,6 +1,7 @@
 """Admission: which frames are genuine, new and from one of our nodes.
 
-Copies of a frame that several gateways heard are collected for 200 ms, then judged once. A frame's counter must be
+Copies of a frame that several gateways heard are collected for 200 ms, then judged once; where there is one gateway
+alone nothing is waited for. A frame's counter must be
 above the last one (TS001 4.3.1.5): the last one again is a repetition, a lower one a replay. Each frame that comes in
 is counted once, under what became of it; nothing that is sent over the air can raise an error out of here.
 
@@ -27,6 +28,8 @@ from suat.records import Admitted, Row, SessionUpdate, Uplink
 log = logging.getLogger(__name__)
 
 COLLECT_S = 0.2  # the copies of a frame arrive within this time
+SHOW_S = 60.0  # within it all gateways have shown themselves: forwarders call every 5 to 30 s
+ALONE_S = 86_400.0  # a gateway that showed itself is reckoned with for so long
 TICK_S = 0.01  # frames that are due are judged together, at most so often
 MAX_WAITING = 16_384  # frames being collected; beyond it the oldest is judged early
 MAX_COPIES = 32
@@ -56,7 +59,9 @@ class Admission:
         self._downlinks = downlinks
         self._on_admitted = on_admitted
         self._waiting: dict[Key, list[Uplink]] = {}
-        self._due: deque[tuple[float, Key]] = deque()
+        self._due: deque[tuple[float, Key, bool]] = deque()  # (when, which frame, whether it is judged already)
+        self._gateway = ""  # that showed itself last
+        self._alone_at = scheduler.monotonic() + SHOW_S  # from then on nothing is waited for
         self._timer: Timer | None = None
         self._refusals: dict[str, list[float]] = {}
 
@@ -66,32 +71,52 @@ class Admission:
         """One copy of a frame, already counted as received by its source."""
         key = (uplink.phy, uplink.freq_hz, uplink.datr)
         copies = self._waiting.get(key)
+        if uplink.gateway != self._gateway:
+            self.seen(uplink.gateway)
         if copies is not None:
             self.counters["duplicate"] += 1
             if len(copies) < MAX_COPIES:
                 copies.append(uplink)
             return
         if len(self._waiting) >= MAX_WAITING:
-            self._judge(self._waiting.pop(self._due.popleft()[1]))
-        self._waiting[key] = [uplink]
-        due = self._scheduler.monotonic() + COLLECT_S
-        self._due.append((due, key))
+            self._settle(self._due.popleft())
+        copies = self._waiting[key] = [uplink]
+        now = self._scheduler.monotonic()
+        alone = now >= self._alone_at
+        due = now + COLLECT_S
+        self._due.append((due, key, alone))
         if self._timer is None:
             self._timer = self._scheduler.call_at(due, self._judge_due)
+        if alone:
+            self._judge(copies)
+
+    def seen(self, gateway: str) -> None:
+        """A sign of life of a gateway: when it is another one than before, copies are waited for again."""
+        if gateway != self._gateway:
+            if self._gateway:
+                self._alone_at = self._scheduler.monotonic() + ALONE_S
+            self._gateway = gateway
 
     def flush(self) -> None:
         """Judge all that is still being collected: the station is about to stop."""
         while self._due:
-            self._judge(self._waiting.pop(self._due.popleft()[1]))
+            self._settle(self._due.popleft())
 
     def _judge_due(self) -> None:
         self._timer = None
         due = self._due
         now = self._scheduler.monotonic()
         while due and due[0][0] <= now:
-            self._judge(self._waiting.pop(due.popleft()[1]))
+            self._settle(due.popleft())
         if due:
             self._timer = self._scheduler.call_at(max(due[0][0], now + TICK_S), self._judge_due)
+
+    def _settle(self, due: tuple[float, Key, bool]) -> None:
+        """No further copy is waited for."""
+        _, key, judged = due
+        copies = self._waiting.pop(key)
+        if not judged:
+            self._judge(copies)
 
     # -- judging
 

@@ -76,6 +76,10 @@ class NetworkServer:
         """One copy of a frame, from any source."""
         self._admission.receive(uplink)
 
+    def seen(self, gateway: str) -> None:
+        """A gateway is there: where there are several, the copies of a frame are waited for."""
+        self._admission.seen(gateway)
+
     def downlink_result(self, downlink: Downlink, result: SendResult) -> None:
         """A gateway's verdict on a downlink."""
         self.downlinks.on_result(downlink, result)

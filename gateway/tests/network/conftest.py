@@ -101,7 +101,10 @@ class Site:
             write=lambda work: work(self.journal),
         )
         self.counters = self.network.counters
-        ingress = Ingress(self.scheduler, self.network.receive, self.network.downlink_result, self.counters)
+        network = self.network
+        ingress = Ingress(
+            self.scheduler, network.receive, network.downlink_result, self.counters, on_gateway=network.seen
+        )
         self.source = SemtechUdp(ingress, send=self._deliver)
         for forwarder in self.forwarders.values():
             forwarder.datagram(2, b"")
