@@ -10,7 +10,19 @@ import typer
 from typer.exceptions import TyperException
 
 from suat import __version__
-from suat.commands import backup, configure, dead_letters, demo, device, doctor, herd, look, recompute, station
+from suat.commands import (
+    backup,
+    configure,
+    dead_letters,
+    demo,
+    device,
+    doctor,
+    forwarder_config,
+    herd,
+    look,
+    recompute,
+    station,
+)
 from suat.errors import SuatError
 
 app = typer.Typer(
@@ -21,7 +33,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-device_app = typer.Typer(help="Register, list, configure and revoke nodes.", no_args_is_help=True, rich_markup_mode=None)
+device_app = typer.Typer(
+    help="Register, list, configure and revoke nodes.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(device_app, name="device")
 letters_app = typer.Typer(
     help="Points that InfluxDB would not take: list, send again, drop.", no_args_is_help=True, rich_markup_mode=None
@@ -69,6 +83,11 @@ app.command(
     short_help="Compute cleaned values and windows again.",
     epilog=examples("suat refilter --node upper-3 --since 2026-06-01"),
 )(recompute.refilter)
+app.command(
+    "forwarder-config",
+    short_help="global_conf.json for the concentrator.",
+    epilog=examples("suat forwarder-config --out /etc/suat/global_conf.json", "suat forwarder-config --gps /dev/ttyS0"),
+)(forwarder_config.forwarder_config)
 app.command(
     "backup",
     short_help="Seal the whole station into one file; it may run.",
