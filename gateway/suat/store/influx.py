@@ -24,7 +24,7 @@ from suat.store.tables import OWN, InfluxTable
 log = logging.getLogger(__name__)
 
 BATCH_LINES = 5000  # facts: 5,000-point batches reach the server's best rate
-LINGER_S = 0.1  # what is committed within it shares a request
+LINGER_S = 0.1  # from one request to the next: what is committed within it shares one
 POLL_S = 30.0  # a command may have filled the outbox (`suat resend`)
 PERSIST_S = 5.0  # how often the position is written while there is nothing to set aside
 PERSIST_LINES = 50_000
@@ -102,6 +102,7 @@ class Forwarder:
         self._stopped = False
         self._timer: Timer | None = None
         self._due = 0.0
+        self._begun_at = -LINGER_S  # when the last request was begun
         self._wait_s = RETRY_S[0]
         self._backing_off = False
         self.points_sent = 0
@@ -113,7 +114,11 @@ class Forwarder:
         if self._busy:
             self._woken = True
         elif not self._stopped and not self._backing_off:
-            self._schedule(LINGER_S)
+            self._schedule(self._linger_s())
+
+    def _linger_s(self) -> float:
+        """At once after a pause, so that a lone reading is there early; else what comes meanwhile shares a request."""
+        return max(0.0, self._begun_at + LINGER_S - self._scheduler.monotonic())
 
     def stop(self) -> None:
         """Nothing more is begun; the position is written. What was not told is told after the next start."""
@@ -142,6 +147,7 @@ class Forwarder:
     def _begin(self) -> None:
         self._timer = None
         self._busy = True
+        self._begun_at = self._scheduler.monotonic()
         self._woken = self._backing_off = False
         self._scheduler.offload(self._turn, self._done, f"sink-{self.name}")
 
@@ -271,7 +277,7 @@ class Forwarder:
         else:
             self._wait_s = RETRY_S[0]
             more = load is not None and load.more
-            self._schedule(0.0 if more else LINGER_S if self._woken else POLL_S)
+            self._schedule(0.0 if more else self._linger_s() if self._woken else POLL_S)
 
     def _finish(self, load: _Load) -> None:
         """A load was told."""
