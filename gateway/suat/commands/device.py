@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from suat.commands.configure import described, standing
+from suat.commands.key_options import given_keys, keys_of_file
 from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, existing_journal, iso_utc
 from suat.config import load
 from suat.errors import UsageError
@@ -22,10 +25,14 @@ def add(
     config: ConfigOption = DEFAULT_CONFIG,
     dev_eui: Annotated[str | None, typer.Option(metavar="HEX", help="DevEUI, 16 hex digits.")] = None,
     join_eui: Annotated[str | None, typer.Option(metavar="HEX", help="OTAA: JoinEUI, 16 hex digits.")] = None,
-    app_key: Annotated[str | None, typer.Option(metavar="HEX", help="OTAA: AppKey, 32 hex digits.")] = None,
+    app_key: Annotated[str | None, typer.Option(metavar="HEX", help="OTAA: AppKey, 32 hex digits; - asks.")] = None,
     dev_addr: Annotated[str | None, typer.Option(metavar="HEX", help="ABP: DevAddr, 8 hex digits.")] = None,
-    nwk_skey: Annotated[str | None, typer.Option(metavar="HEX", help="ABP: NwkSKey, 32 hex digits.")] = None,
-    app_skey: Annotated[str | None, typer.Option(metavar="HEX", help="ABP: AppSKey, 32 hex digits.")] = None,
+    nwk_skey: Annotated[str | None, typer.Option(metavar="HEX", help="ABP: NwkSKey, 32 hex digits; - asks.")] = None,
+    app_skey: Annotated[str | None, typer.Option(metavar="HEX", help="ABP: AppSKey, 32 hex digits; - asks.")] = None,
+    keys_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Take the keys from this JSON file, such as the node's suat.json."),
+    ] = None,
     paddock: Annotated[str | None, typer.Option(metavar="ID", help="The paddock a soil node stands in.")] = None,
     water_point: Annotated[str | None, typer.Option(metavar="ID", help="The water point a water node watches.")] = None,
     probe: Annotated[
@@ -42,6 +49,8 @@ def add(
     from suat.store.journal import Journal
 
     settings = load(config)
+    keys = {"app_key": app_key, "nwk_skey": nwk_skey, "app_skey": app_skey}
+    keys = given_keys(keys) if keys_file is None else keys_of_file(keys_file, keys)
     _known("--paddock", paddock, [entry.id for entry in settings.paddock])
     _known("--water-point", water_point, [entry.id for entry in settings.water_point])
     device = provision.new_device(
@@ -49,10 +58,8 @@ def add(
         kind=kind,
         dev_eui=dev_eui,
         join_eui=join_eui,
-        app_key=app_key,
         dev_addr=dev_addr,
-        nwk_skey=nwk_skey,
-        app_skey=app_skey,
+        **keys,
         paddock=paddock,
         water_point=water_point,
         probes=probe or (),
@@ -70,10 +77,11 @@ def list_devices(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fa
 
     settings = load(config)
     if not settings.journal_path.exists():
-        records, keyed = [], set()
+        records, keyed, ordered = [], set(), {}
     else:
         with Reader(settings.journal_path) as reader:
             records = reader.devices()
+            ordered = standing(reader)
             keyed = {session.registration for session in reader.sessions()}
     if as_json:
         for record in records:
@@ -90,6 +98,7 @@ def list_devices(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fa
                         "probes": [{"name": probe.name, "depth_cm": probe.depth_cm} for probe in record.probes],
                         "added": iso_utc(record.added_us),
                         "revoked": None if record.revoked_us is None else iso_utc(record.revoked_us),
+                        "settings": ordered.get(record.registration),
                     },
                     ensure_ascii=False,
                 )
@@ -102,6 +111,8 @@ def list_devices(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fa
         state = "in use" if record.revoked_us is None else f"revoked {iso_utc(record.revoked_us)[:10]}"
         address = "wired" if is_wired(record.dev_eui) else record.dev_eui
         print(f"{record.registration:4}  {record.name:20} {record.kind:6} {address:16}  {place:20} {state}")
+        if record.registration in ordered:
+            print(f"      settings {described(ordered[record.registration])}")
 
 
 def revoke(

@@ -4,8 +4,10 @@ The rule of the reference servers (Semtech, "LoRaWAN - simple rate adaptation re
 uplinks the highest SNR, less what the spreading factor needs, less 10 dB for fading; each whole 3 dB that is left over
 is a step up in data rate, then a step down in power. A step of power is 2 dB and is taken back only when 3 dB are
 missing, so that fading does not make a node go to and fro. Where it fades deeply the highest of 20 is luck: it counts
-at most 3 dB above the median (with a standard deviation of 3 dB the plain rule lost 5 % of all frames more). The data rate is never lowered from here: a node that is
-not heard does that itself. Repetitions (NbTrans) follow the share of frames that was lost.
+at most 3 dB above the median (with a standard deviation of 3 dB the plain rule lost 5 % of all frames more).
+
+The data rate is never lowered from here: a node that is not heard does that itself. Repetitions (NbTrans) follow the
+share of frames that was lost.
 """
 
 from __future__ import annotations

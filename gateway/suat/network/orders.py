@@ -13,13 +13,14 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from zlib import crc32
 
 from suat_wire.control import SETTINGS, decode_config, encode_config
 from suat_wire.payload import PayloadError, unpack
 
 from suat.records import Row
-from suat.store.downlinks import CANCELLED, CONFIRMED, PENDING, REFUSED, ROLLED_BACK, SENT, Order
+from suat.store.downlinks import CONFIRMED, PENDING, REFUSED, ROLLED_BACK, SENT, Order
 
 log = logging.getLogger(__name__)
 
@@ -243,7 +244,7 @@ def _since(waiting: Waiting, at_us: int) -> bool:
     return sent_us is not None and at_us > sent_us
 
 
-def summary(orders: Sequence[Order], told: int | None) -> dict[str, object] | None:
+def summary(orders: Sequence[Order], told: int | None) -> dict[str, Any] | None:
     """For people: how the orders of a node stand; None when it never had any."""
     if not orders:
         return None
@@ -261,6 +262,3 @@ def summary(orders: Sequence[Order], told: int | None) -> dict[str, object] | No
         "ordered_us": last.ordered_us,
         "settled_us": last.settled_us,
     }
-
-
-__all__ = ["CANCELLED", "MOST_WAITING", "Orders", "Waiting", "accepted", "digest", "payloads", "summary"]

@@ -15,7 +15,7 @@ from suat.errors import UsageError
 from suat.network.keys import RootKeys
 from suat.network.wired import wired_eui
 from suat.records import DeviceRecord, Probe, SessionUpdate
-from suat.store.journal import Journal
+from suat.store.journal import Journal, Reader
 from suat.tables import did_you_mean
 
 KINDS = ("soil", "water")
@@ -198,14 +198,20 @@ def _records(device: NewDevice, now_us: int) -> tuple[DeviceRecord, SessionUpdat
     return record, SessionUpdate(0, 0, 0, False, device.dev_addr, device.nwk_skey, device.app_skey)
 
 
-def revoke(journal: Journal, keys: RootKeys, name: str, now_us: int) -> DeviceRecord:
-    """Take a node out of use by its name (or DevEUI): its frames are refused from now on, its readings stay."""
-    with journal.reader() as reader:
-        active = [known for known in reader.devices() if known.revoked_us is None]
+def find(reader: Reader, name: str) -> DeviceRecord:
+    """The node in use of that name or DevEUI; UsageError when there is none."""
+    active = reader.devices(revoked=False)
     found = next((known for known in active if name in (known.name, known.dev_eui)), None)
     if found is None:
         names = [known.name for known in active]
         raise UsageError(f'there is no node "{name}"{did_you_mean(name, names)}; see: suat device list')
+    return found
+
+
+def revoke(journal: Journal, keys: RootKeys, name: str, now_us: int) -> DeviceRecord:
+    """Take a node out of use by its name (or DevEUI): its frames are refused from now on, its readings stay."""
+    with journal.reader() as reader:
+        found = find(reader, name)
     with keys.changing() as held:
         journal.revoke_device(found.registration, now_us)
         held.remove(found.dev_eui)
