@@ -1,4 +1,9 @@
-"""Serving the application inside the station's own event loop."""
+"""Serving the application inside the station's own event loop, to tablets and to whoever means harm.
+
+A request has `REQUEST_S` from the connection, or from its first byte, to its answer's last; a connection without one is
+closed as soon. There are never more than `MAX_CONNECTIONS`: the next one takes the place of that which has kept us
+waiting longest, so that sockets which only sit there can't keep a herder out, whose page is answered in milliseconds.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,7 @@ import socket
 from collections.abc import Callable, Iterator
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from suat.config import Config
 from suat.errors import SuatError
@@ -16,12 +22,89 @@ from suat.show.app import create_app
 from suat.tables import host_port
 
 MAX_CONNECTIONS = 32
-IDLE_S = 5
+BACKLOG = 32  # asyncio takes in so many at one wake-up, before any of them can be turned away
+REQUEST_S = 5.0
 STOP_S = 2
 
 
+class Connection(H11Protocol):
+    """A client's connection, with a deadline."""
+
+    deadline: asyncio.TimerHandle | None = None
+    waiting_since = 0.0  # loop time of the connection, or of the last answer
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.waiting_since = self.loop.time()
+        if len(self.connections) >= MAX_CONNECTIONS and not self._make_room():
+            transport.abort()
+            return
+        super().connection_made(transport)
+        self._begin()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end()
+        if self in self.connections:  # else it was turned away
+            super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self in self.connections:
+            if self.deadline is None:
+                self._begin()
+            super().data_received(data)
+
+    def on_response_complete(self) -> None:
+        self._end()
+        self.waiting_since = self.loop.time()
+        super().on_response_complete()
+        if self.is_answered:  # the next request of a pipeline
+            self._begin()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nobody asks any more, or nobody takes the answer."""
+        self.transport.abort()
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether a whole request is being answered."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _begin(self) -> None:
+        self._end()
+        self.deadline = self.loop.call_later(REQUEST_S, self.transport.abort)
+
+    def _end(self) -> None:
+        if self.deadline is not None:
+            self.deadline.cancel()
+            self.deadline = None
+
+    def _make_room(self) -> bool:
+        """Close the connection that has kept us waiting longest; False when all of them are being answered."""
+        waiting = [other for other in self.connections if isinstance(other, Connection) and not other.is_answered]
+        if not waiting:
+            return False
+        longest = min(waiting, key=lambda other: other.waiting_since)
+        self.connections.discard(longest)
+        longest.transport.abort()
+        return True
+
+
 class _Server(uvicorn.Server):
-    """The station handles the signals itself."""
+    """The station handles the signals itself; a TLS handshake has the deadline of a request."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await self.lifespan.startup()
+
+        def connection() -> Connection:
+            return Connection(self.config, self.server_state, self.lifespan.state)
+
+        loop = asyncio.get_running_loop()
+        context = self.config.ssl
+        limit = None if context is None else REQUEST_S
+        self.servers = [
+            await loop.create_server(connection, sock=found, ssl=context, ssl_handshake_timeout=limit, backlog=BACKLOG)
+            for found in sockets or []
+        ]
+        self.started = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -48,8 +131,8 @@ async def serve(
         server_header=False,
         proxy_headers=False,
         ws="none",
-        limit_concurrency=MAX_CONNECTIONS,
-        timeout_keep_alive=IDLE_S,
+        http=Connection,
+        timeout_keep_alive=int(REQUEST_S),
         timeout_graceful_shutdown=STOP_S,
     )
     server = _Server(settings)
