@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from suat.clock import Scheduler, Timer
+from suat.clock import Guard, Scheduler, Timer
 from suat.config import Config
 from suat.errors import SuatError
 from suat.ingest.base import take_counters
@@ -70,6 +70,7 @@ class Pipeline:
         send: Callable[[Downlink], bool],
         pace: Pace,
         send_payload: Callable[[str, str, int, bytes], bool],
+        guard: Guard | None = None,
     ) -> None:
         self.scheduler = scheduler
         self.pace = pace
@@ -87,7 +88,7 @@ class Pipeline:
         self.windows = Windows(journal, reader, config.station.zone)
         self.cleaner = Cleaner(journal, reader, {}, self.windows.touch)
         self.decider = Decider(config, journal, reader)
-        self.sinks = Sinks(scheduler, config.sinks, journal, reader)
+        self.sinks = Sinks(scheduler, config.sinks, journal, reader, guard)
         self.retention = Retention(journal, config.journal)
         self._config = config
         self._journal = journal

@@ -18,12 +18,14 @@ from suat.clock import LoopScheduler, Scheduler
 from suat.config import Config
 from suat.errors import SuatError
 from suat.ingest.base import Ingress, Source, no_clock, open_source
+from suat.metrics import REGISTRY
 from suat.network.keys import RootKeys
 from suat.pipeline import Pace, Pipeline
 from suat.records import Downlink
 from suat.store.journal import Journal
 from suat.supervision import STALL_S, Part, Supervisor, Watchdog, systemd_notifier
 from suat.timekeeping import Timekeeping
+from suat.vitals import Vitals
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +71,7 @@ class Station:
             self._send,
             pace,
             self._send_payload,
+            None if supervisor is None else supervisor.guard,
         )
         server = self.pipeline.server
         self.ingress = Ingress(
@@ -170,6 +173,10 @@ async def _run(config: Config, on_ready: Callable[[], None]) -> None:
             cleanup.push_async_callback(source.stop)
         await _start_board(station, scheduler, supervisor, cleanup)
         station.pipeline.start()
+        vitals = Vitals(
+            config.station.data_dir, timekeeping, lambda: scheduler.trusted, scheduler.working_s, station.troubles
+        )
+        vitals.register(REGISTRY)
         watchdog = Watchdog(scheduler, lambda: _stalls(station, scheduler), lambda: _state(station), systemd_notifier())
         sys.setswitchinterval(SWITCH_S)
         gc.collect()

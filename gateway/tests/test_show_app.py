@@ -14,6 +14,7 @@ from suat.errors import SuatError
 from suat.locales import LANGUAGES, catalogue
 from suat.pasture.rules import RULES
 from suat.pasture.status import describe
+from suat.show import exposition
 from suat.show.app import application, create_app
 from suat.show.board.cards import ICONS, TONES
 from suat.store.journal import Journal
@@ -197,6 +198,17 @@ def test_metrics_can_be_read_and_leave_out_what_is_unknown(client):
     frames = {sample.labels["outcome"]: sample.value for sample in families["suat_link_frames"].samples}
     assert frames["bad_mic"] == 3
     assert "suat_receive_to_commit_seconds" in families
+
+
+def test_of_too_many_nodes_those_heard_last_are_counted():
+    nodes = [
+        {"name": f"n{n}", "last_seen": f"2026-06-01T00:{n // 60:02}:{n % 60:02}Z", "battery_v": 3.3, "alerts": []}
+        for n in range(3000)
+    ] + [{"name": "never", "last_seen": None, "battery_v": None, "alerts": []}]
+    text = exposition.expose({"paddocks": [], "water_points": [], "nodes": nodes, "link": {}}).decode()
+    shown = [line for line in text.splitlines() if line.startswith("suat_node_last_seen_timestamp_seconds{")]
+    assert len(shown) == 2500
+    assert any('node="n2999"' in line for line in shown) and not any('node="n499"' in line for line in shown)
 
 
 def test_health(client, example):

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from suat.metrics import REGISTRY
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
+MAX_SERIES = 2500  # of one figure: of more nodes than any pasture has, those heard last are shown
 Json = Mapping[str, Any]
 
 # (metric, help, list of the status object, label, field of the entry)
@@ -35,7 +36,8 @@ def expose(status: Json) -> bytes:
 
 class _Status(Collector):
     def __init__(self, status: Json) -> None:
-        self._status = status
+        nodes = sorted(status["nodes"], key=lambda node: node["last_seen"] or "", reverse=True)
+        self._status = {**status, "nodes": nodes[:MAX_SERIES]}
 
     def collect(self) -> Iterator[Metric]:
         for metric, description, table, label, field in GAUGES:

@@ -120,6 +120,12 @@ class Forwarder:
         """At once after a pause, so that a lone reading is there early; else what comes meanwhile shares a request."""
         return max(0.0, self._begun_at + LINGER_S - self._scheduler.monotonic())
 
+    def revive(self) -> None:
+        """After an error of this program: what was being told is told again."""
+        self._busy = False
+        if not self._stopped:
+            self._schedule(RETRY_S[0])
+
     def stop(self) -> None:
         """Nothing more is begun; the position is written. What was not told is told after the next start."""
         self._stopped = True

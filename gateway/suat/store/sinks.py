@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
-from suat.clock import Scheduler
+from suat.clock import Guard, Scheduler
 from suat.metrics import BACKLOG, SINK_BACKLOG, SINK_LETTERS, SINK_POINTS, SINK_TROUBLE
 from suat.store.influx import Forwarder
 from suat.store.journal import Journal
@@ -16,11 +17,17 @@ class Sinks:
     """A forwarder for each, by name; there may be none."""
 
     def __init__(
-        self, scheduler: Scheduler, tables: Mapping[str, InfluxTable], journal: Journal, reader: Reader
+        self,
+        scheduler: Scheduler,
+        tables: Mapping[str, InfluxTable],
+        journal: Journal,
+        reader: Reader,
+        guard: Guard | None = None,
     ) -> None:
-        self.forwarders = {
-            name: Forwarder(scheduler, table, journal, reader, name=name) for name, table in tables.items()
-        }
+        self.forwarders: dict[str, Forwarder] = {}
+        for name, table in tables.items():
+            own = scheduler if guard is None else guard(f"sink {name}", partial(self._revive, name))
+            self.forwarders[name] = Forwarder(own, table, journal, reader, name=name)
 
     def __len__(self) -> int:
         return len(self.forwarders)
@@ -29,6 +36,9 @@ class Sinks:
         """There may be something to tell."""
         for forwarder in self.forwarders.values():
             forwarder.wake()
+
+    def _revive(self, name: str) -> None:
+        self.forwarders[name].revive()
 
     def stop(self) -> None:
         """Nothing more is begun."""

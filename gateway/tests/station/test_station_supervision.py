@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -375,3 +376,56 @@ def test_without_systemd_nothing_is_told_and_nothing_is_missing(station: Any) ->
     station.start()
     assert health(station)[0] == 200
     station.stop()
+
+
+# -- what is told of it
+
+
+def test_metrics_tell_clock_disk_memory_lanes_and_health(station: Any) -> None:
+    """Beside what the stages count themselves."""
+    station.register(1)
+    station.start()
+    found = station.metrics()
+    assert (found["suat_healthy"], found["suat_clock_trusted"], found["suat_clock_contradicted"]) == (1, 1, 0)
+    assert found['suat_clock_source{source="system"}'] == 1 and found['suat_clock_source{source="rtc"}'] == 0
+    disk = shutil.disk_usage(station.folder)
+    assert found["suat_disk_bytes"] == disk.total
+    assert abs(found["suat_disk_free_bytes"] - disk.free) < 0.1 * disk.total
+    assert found["process_resident_memory_bytes"] / 1e6 == pytest.approx(station.memory_mb() * 1.048576, rel=0.2)
+    assert found["process_open_fds"] >= 10
+    assert found['suat_lane_working_seconds{lane="journal"}'] < 5
+    station.stop()
+
+
+def test_a_sink_whose_lane_raised_goes_on(tmp_path: Path, clock: VirtualScheduler) -> None:
+    from suat.store.influx import Forwarder
+
+    token = tmp_path / "token"
+    token.write_text("t")
+    influx = {"url": "http://127.0.0.1:9", "org": "upu", "token_file": str(token)}
+    config = parse({"station": {"name": "T", "data_dir": str(tmp_path)}, "influx": influx})
+    supervisor = Supervisor(clock)
+    station = Station(clock, config, durable=False, supervisor=supervisor)
+    turns: list[float] = []
+    fails = [True]
+    done = Forwarder._done
+
+    def doing(forwarder: Forwarder, answer: Any, error: BaseException | None) -> None:
+        turns.append(clock.monotonic())
+        if fails:
+            raise ValueError("an answer nobody thought of")
+        done(forwarder, answer, error)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Forwarder, "_done", doing)
+        station.pipeline.start()
+        clock.run_until(10)
+        assert supervisor.parts["sink influx"].faults == len(turns) >= 2
+        fails.clear()
+        clock.run_until(300)
+        after = len(turns)
+        clock.run_until(600)
+        assert len(turns) > after  # it goes on by itself
+    station.pipeline.stop()
+    clock.run_until(clock.monotonic() + 1)
+    station.close()
