@@ -1,15 +1,21 @@
-"""A real MQTT broker (Debian's mosquitto) and ChirpStack's events as its own API library writes them."""
+"""Peers that share no code with the station: a real MQTT broker (Debian's mosquitto), ChirpStack's events as its own
+API library writes them, and Modbus devices (pymodbus's server)."""
 
 from __future__ import annotations
 
+import asyncio
 import getpass
+import logging
 import os
+import select
 import shutil
 import socket
 import subprocess
+import threading
 import time
+import tty
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -163,3 +169,127 @@ def uplink_event() -> Callable[..., tuple[str, bytes]]:
         return f"application/{APPLICATION}/device/{dev_eui}/event/up", text.encode()
 
     return make
+
+
+class Cable:
+    """Two ptys joined back to back: what is written into `near` comes out of `far`."""
+
+    def __init__(self) -> None:
+        self._masters: list[int] = []
+        paths = []
+        for _ in range(2):
+            master, slave = os.openpty()
+            os.set_blocking(master, False)
+            tty.setraw(slave)
+            paths.append(os.ttyname(slave))
+            os.close(slave)
+            self._masters.append(master)
+        self.near, self.far = paths
+        self._cut = threading.Event()
+        self._thread = threading.Thread(target=self._carry)
+        self._thread.start()
+
+    def _carry(self) -> None:
+        while not self._cut.is_set():
+            for master in select.select(self._masters, [], [], 0.05)[0]:
+                other = self._masters[1 - self._masters.index(master)]
+                try:
+                    os.write(other, os.read(master, 4096))
+                except OSError:  # nobody has opened that end
+                    time.sleep(0.005)
+
+    def cut(self) -> None:
+        if not self._cut.is_set():
+            self._cut.set()
+            self._thread.join()
+            for master in self._masters:
+                os.close(master)
+
+
+class ModbusLine:
+    """Devices on a line: pymodbus's own server in a thread, over TCP or on the far end of a cable."""
+
+    def __init__(self, units: Sequence[int], *, rtu: bool = False, framer: str | None = None) -> None:
+        self.words: dict[tuple[int, int, int], int] = {}  # (unit, function, register) -> what is in it
+        self.refuses: dict[int, int] = {}  # unit -> code of the exception that it answers
+        self.bend: Callable[[bytes], bytes] = bytes  # what becomes of an answer on its way
+        self.asked: list[tuple[float, int, int, int]] = []  # monotonic [s], unit, function, register
+        self.cable = Cable() if rtu else None
+        self.host = ""
+        self._units, self._framer = units, framer
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self._thread.start()
+        assert self._ready.wait(20)
+
+    def put(self, unit: int, register: int, *words: int, function: int = 3) -> None:
+        for place, word in enumerate(words):
+            self.words[unit, function, register + place] = word
+
+    async def _serve(self) -> None:
+        from pymodbus import FramerType
+        from pymodbus.server import ModbusSerialServer, ModbusTcpServer
+        from pymodbus.simulator import DataType, SimData, SimDevice
+
+        logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
+        self._loop = asyncio.get_running_loop()
+        self._end = asyncio.Event()
+
+        def device(unit: int) -> Any:
+            async def look(
+                function: int, start: int, address: int, count: int, registers: list[int], _written: Any
+            ) -> Any:
+                from pymodbus.constants import ExcCodes
+
+                self.asked.append((time.monotonic(), unit, function, address))
+                for place in range(address, address + count):
+                    registers[place - start] = self.words.get((unit, function, place), 0)
+                return ExcCodes(self.refuses[unit]) if unit in self.refuses else None
+
+            data = SimData(0, count=65_536, values=0, datatype=DataType.REGISTERS)
+            return SimDevice(id=unit, simdata=data, action=look)
+
+        options: dict[str, Any] = {
+            "trace_packet": lambda sending, data: self._on_its_way(data) if sending else data,
+        }
+        devices = [device(unit) for unit in self._units]
+        if self.cable is not None:
+            server: Any = ModbusSerialServer(
+                devices, framer=FramerType.RTU, port=self.cable.far, baudrate=9600, **options
+            )
+        else:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                port = int(probe.getsockname()[1])
+            self.host = f"127.0.0.1:{port}"
+            framer = FramerType(self._framer or "socket")
+            server = ModbusTcpServer(devices, framer=framer, address=("127.0.0.1", port), **options)
+        await server.serve_forever(background=True)
+        self._ready.set()
+        await self._end.wait()
+        await server.shutdown()
+
+    def _on_its_way(self, data: bytes) -> bytes:
+        """The server answers for devices that are not there, too: those answers are swallowed."""
+        unit = data[0] if self.cable is not None or self._framer == "rtu" else data[6]
+        return self.bend(data) if unit in self._units else b""
+
+    def stop(self) -> None:
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._end.set)
+            self._thread.join(20)
+        if self.cable is not None:
+            self.cable.cut()
+
+
+@pytest.fixture
+def make_modbus_line() -> Iterator[Callable[..., ModbusLine]]:
+    made: list[ModbusLine] = []
+
+    def make(*units: int, **options: Any) -> ModbusLine:
+        made.append(ModbusLine(units, **options))
+        return made[-1]
+
+    yield make
+    for line in made:
+        line.stop()

@@ -118,7 +118,7 @@ class Bus:
         ask: Callable[..., Any] = client.read_holding_registers if entry.function == 3 else client.read_input_registers
         self._heard = False
         try:
-            answer = ask(entry.register, count=entry.words, device_id=unit)
+            answer = ask(entry.address, count=entry.words, device_id=unit)
         except OSError as error:
             self.close()
             raise ModbusError(NO_ANSWER, f"{self._table.place}: {error.strerror or error}") from None
@@ -157,6 +157,7 @@ class Bus:
 
 def _client(table: ModbusTable, note: Callable[[bool, bytes], bytes]) -> ModbusBaseSyncClient:
     """A client that has not connected yet; ModbusError when its port is not plugged in."""
+    from pymodbus import FramerType
     from pymodbus.client import ModbusSerialClient, ModbusTcpClient
 
     class Serial(ModbusSerialClient):
@@ -180,7 +181,8 @@ def _client(table: ModbusTable, note: Callable[[bool, bytes], bytes]) -> ModbusB
     logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)  # each fault is told by us, once
     if table.host is not None:
         host, port = host_port(table.host)
-        return Tcp(host, port=port, timeout=table.timeout_s, retries=0, trace_packet=note)
+        framer = FramerType.SOCKET if table.transport == "tcp" else FramerType.RTU
+        return Tcp(host, port=port, framer=framer, timeout=table.timeout_s, retries=0, trace_packet=note)
     try:
         path = locate(str(table.port))
     except SuatError as error:

@@ -17,7 +17,7 @@ class RegisterTable(Table):
     """One quantity: value = number * scale + offset, in the field's unit (docs/payload.md)."""
 
     field: str
-    register: Annotated[int, Field(ge=0, le=65_535)]  # as on the wire: 40001 of a manual is 0
+    address: Annotated[int, Field(ge=0, le=65_535)]  # as on the wire: 40001 of a manual is 0
     type: Literal["u16", "i16", "u32", "i32", "f32"] = "u16"
     order: Literal["abcd", "dcba", "badc", "cdab"] = "abcd"
     function: Literal[3, 4] = 3  # holding or input registers
@@ -34,8 +34,8 @@ class RegisterTable(Table):
 
     @model_validator(mode="after")
     def _hangs_together(self) -> RegisterTable:
-        if self.register + self.words > 65_536:
-            raise ValueError(f"{self.type} takes two registers, and {self.register} is the last")
+        if self.address + self.words > 65_536:
+            raise ValueError(f"{self.type} takes two registers, and {self.address} is the last")
         if self.scale == 0:
             raise ValueError("scale = 0 makes every reading the same")
         return self
@@ -70,7 +70,7 @@ class DeviceTable(Table):
 
 class ModbusTable(Table):
     kind: Literal["modbus"]
-    transport: Literal["rtu", "tcp"]
+    transport: Literal["rtu", "tcp", "rtu_over_tcp"]  # the last: a plain RS-485 to Ethernet converter
     port: PortName | None = None
     baud: Annotated[int, Field(ge=300, le=921_600)] = 9_600
     parity: Literal["N", "E", "O"] = "N"
@@ -99,8 +99,8 @@ class ModbusTable(Table):
     def _hangs_together(self) -> ModbusTable:
         if self.transport == "rtu" and (self.port is None or self.host is not None):
             raise ValueError('transport = "rtu" needs port, and no host')
-        if self.transport == "tcp" and (self.host is None or self.port is not None):
-            raise ValueError('transport = "tcp" needs host, and no port')
+        if self.transport != "rtu" and (self.host is None or self.port is not None):
+            raise ValueError(f'transport = "{self.transport}" needs host, and no port')
         names = [entry.device for entry in self.devices]
         for name in dict.fromkeys(names):
             if names.count(name) > 1:
