@@ -29,6 +29,7 @@ import statistics
 import sys
 import tempfile
 import time
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ from typing import Any, NamedTuple
 from suat.clock import VirtualScheduler
 from suat.config import parse
 from suat.ingest.semtech_udp import SemtechUdp
+from suat.locales import catalogue
 from suat.pipeline import Pace
 from suat.records import DeviceRecord, Probe, SessionUpdate
 from suat.station import Station
@@ -57,13 +59,19 @@ LATE_S = 3600
 SETTLE_S = 2 * LATE_S  # the last late ones come, windows close, the sink catches up
 
 
-class Look(NamedTuple):
-    """The process at one instant."""
+class Looks:
+    """The process at many instants, in arrays: looking must not be what grows."""
 
-    hour: float
-    rss_kb: int
-    blocks: int
-    descriptors: int
+    def __init__(self) -> None:
+        self.hours, self.rss_kb, self.blocks, self.descriptors = array("d"), array("d"), array("d"), array("d")
+
+    def add(self, hour: float) -> None:
+        """Look now."""
+        gc.collect()
+        self.hours.append(hour)
+        self.rss_kb.append(int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1024)
+        self.blocks.append(sys.getallocatedblocks())
+        self.descriptors.append(sum(1 for _ in Path("/proc/self/fd").iterdir()))
 
 
 class Slope(NamedTuple):
@@ -93,13 +101,14 @@ class Soak:
         self.samples = 0  # that a node sent under a genuine frame
         self.datagrams = 0
         self.downlinks = 0
-        self.looks: list[Look] = []
+        self.looks = Looks()
         self.journal_path = folder / "data" / "journal.db"
         self.senders = _register(self.journal_path, nodes, self.chance)
         self.station = Station(self.scheduler, parse(_config(folder, server)), pace=PACE, durable=False)
         self.source = SemtechUdp(self.station.ingress, send=self._sent)
         self.station.sources[self.source.name] = self.source
         self.station.pipeline.start()
+        catalogue()  # the first alert would read all sentences: 5 MB once
         for port in range(len(GATEWAYS)):
             self._pull(port)
         for number, sender in enumerate(self.senders):
@@ -174,23 +183,20 @@ class Soak:
 
     def _look(self) -> None:
         self.scheduler.call_later(LOOK_S, self._look)
-        gc.collect()
-        rss = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() // 1024
-        descriptors = sum(1 for _ in Path("/proc/self/fd").iterdir())
-        self.looks.append(Look(self.scheduler.monotonic() / 3600, rss, sys.getallocatedblocks(), descriptors))
+        self.looks.add(self.scheduler.monotonic() / 3600)
 
     def run(self, hours: float, progress: bool) -> None:
         """Let the time pass, then let what was received settle."""
-        started = time.monotonic()
+        started, looks = time.monotonic(), self.looks
         for hour in range(1, math.ceil(hours) + 1):
             self.scheduler.run_until(min(hour, hours) * 3600)
             if self.station.pipeline.fatal is not None:
                 raise self.station.pipeline.fatal
             if progress and (hour % 6 == 0 or hour >= hours):
-                look = self.looks[-1]
+                rss, blocks, descriptors = (each[-1] for each in (looks.rss_kb, looks.blocks, looks.descriptors))
                 print(
-                    f"{hour:4d} h  {self.samples:>9,} samples  {look.rss_kb / 1024:7.1f} MB  {look.blocks:>9,} blocks"
-                    f"  {look.descriptors} descriptors  {time.monotonic() - started:6.0f} s",
+                    f"{hour:4d} h  {self.samples:>9,} samples  {rss / 1024:6.1f} MB  {blocks:>9,.0f} blocks"
+                    f"  {descriptors:.0f} descriptors  {time.monotonic() - started:6.0f} s",
                     file=sys.stderr,
                     flush=True,
                 )
@@ -264,10 +270,10 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         counters = soak.station.reader.counters()
         points = None if server is None else stored(server)
         soak.close()
-    half = soak.looks[len(soak.looks) // 2 :]
-    hours = [look.hour for look in half]
-    rss = slope(hours, [look.rss_kb for look in half])
-    blocks = slope(hours, [look.blocks for look in half])
+    looks = soak.looks
+    half = len(looks.hours) // 2
+    rss = slope(looks.hours[half:], looks.rss_kb[half:])
+    blocks = slope(looks.hours[half:], looks.blocks[half:])
     return {
         "days": options.days,
         "nodes": options.nodes,
@@ -277,11 +283,11 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "points": points,
         "downlinks": soak.downlinks,
         "counters": counters,
-        "rss_mb": round(soak.looks[-1].rss_kb / 1024, 1),
-        "rss_half_mb": round(half[0].rss_kb / 1024, 1),
+        "rss_mb": round(looks.rss_kb[-1] / 1024, 1),
+        "rss_half_mb": round(looks.rss_kb[half] / 1024, 1),
         "kb_h": [round(figure, 2) for figure in rss],
         "blocks_h": [round(figure, 2) for figure in blocks],
-        "descriptors": sorted({look.descriptors for look in half}),
+        "descriptors": sorted(map(int, set(looks.descriptors[half:]))),
         "journal_mb": round(soak.journal_path.stat().st_size / 2**20),
         "wall_s": round(wall),
         "cpu_s": round(cpu),
