@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from suat import preflight, running
+from suat import hardware, preflight, running, timekeeping
 from suat.config import Config
 from suat.store.journal import JournalError, Reader
+from suat.store.tables import InfluxTable
 
 Level = Literal["good", "look", "bad"]
 
-EARLIEST_US = 1_767_225_600_000_000  # 2026-01-01: a clock before it was never set
 LOW_DISK = 0.10  # of the disk
+OFF_US = 60_000_000  # the machine's clock may be off by so much before somebody should know
+WORN_PCT = (80, 100)  # of a card's life: see to another; it may fail any day
+HOT_C = 80.0  # a Raspberry Pi slows down from here on
+ANSWER_S = 10.0  # for the running station's own word
 SILENCE_US = 6 * 3_600_000_000  # no frame at all for so long
 FEW_FRAMES = 100  # fewer say nothing about shares
 FORGED_SHARE = 0.05  # of all frames: more than stray neighbours would explain
@@ -29,16 +34,55 @@ class Finding(NamedTuple):
 
 def examine(config: Config, now_us: int) -> list[Finding]:
     """Everything that can be looked at from outside, the worst first."""
-    findings = [*_machine(config, now_us), *_journal(config, now_us), *_influx(config)]
+    findings = [
+        *_clock(config),
+        *_machine(config),
+        *_running(config),
+        *_journal(config, now_us),
+        *_sinks(config),
+    ]
     return sorted(findings, key=lambda finding: ("bad", "look", "good").index(finding.level))
 
 
-def _machine(config: Config, now_us: int) -> Iterator[Finding]:
-    if now_us < EARLIEST_US:
-        yield Finding("bad", "the clock was never set", "set it: timedatectl set-time, or let it reach NTP")
-    else:
-        yield Finding("good", "the clock is plausible")
-    for line in preflight.secrets(config) + preflight.data_dir(config.station.data_dir):
+def _clock(config: Config) -> Iterator[Finding]:
+    """Where the time comes from. Without any source readings are kept, but have no date."""
+    table = config.time
+    told, monotonic_us = timekeeping.examine(table, config.station.data_dir)
+    for chip in hardware.clock_chips():
+        if hardware.kept_by_battery(chip) and (chip.seconds is None or chip.seconds * 1_000_000 < table.floor_us):
+            yield Finding(
+                "bad",
+                f"the clock chip {chip.name} ({chip.place}) has lost the time",
+                "change its battery, then, with the machine's clock right: hwclock --systohc",
+            )
+    if not told:
+        yield Finding(
+            "bad",
+            f"nothing tells the time ({', '.join(table.sources)}): readings are kept but have no date",
+            "confirm the time with the PIN, let NTP reach the machine, or fit a clock chip (DS3231)",
+        )
+        return
+    best = told[0]
+    yield Finding("good", f"it is {timekeeping.iso(best.offset_us + monotonic_us)}, by {best.source}")
+    for other in told[1:]:
+        by_s = (other.offset_us - best.offset_us) / 1e6
+        if abs(by_s) * 1e6 > timekeeping.AGREE_US:
+            yield Finding(
+                "bad",
+                f"{other.source} says {timekeeping.iso(other.offset_us + monotonic_us)}, {best.source} another time",
+                "find out which is wrong: set it, or leave it out of [time] sources",
+            )
+    off_us = timekeeping.machine_us() - best.offset_us - monotonic_us
+    if abs(off_us) > OFF_US:
+        yield Finding(
+            "look",
+            f"the machine's own clock is off by {off_us / 1e6:+.0f} s; the station does not go by it",
+            "set it: timedatectl set-time, or let it reach NTP; Grafana and other programs do go by it",
+        )
+
+
+def _machine(config: Config) -> Iterator[Finding]:
+    for line in preflight.secrets(config) + preflight.data_dir(config.station.data_dir) + preflight.devices(config):
         yield Finding("bad", *line.split("; ", 1))
     station = running.seen(config)
     if station is None:
@@ -51,6 +95,37 @@ def _machine(config: Config, now_us: int) -> Iterator[Finding]:
         disk = shutil.disk_usage(config.station.data_dir)
         level: Level = "bad" if disk.free < LOW_DISK * disk.total else "good"
         yield Finding(level, f"{disk.free / 1e9:.1f} GB of disk are free", "make room" if level == "bad" else "")
+    for card in hardware.card_wear():
+        worn: Level = "bad" if card.used_pct >= WORN_PCT[1] else "look" if card.used_pct >= WORN_PCT[0] else "good"
+        todo = "" if worn == "good" else "back up (suat backup) and put in another card"
+        yield Finding(worn, f"the card {card.name} has used up to {card.used_pct} % of its life", todo)
+    weak = hardware.low_voltage()
+    if weak is not None:
+        yield Finding("bad", weak, "use a supply of 5 V and 3 A and short, thick leads; a card dies of it")
+    warm_c = hardware.temperature_c()
+    if warm_c is not None and warm_c >= HOT_C:
+        yield Finding("look", f"the processor is at {warm_c:.0f} degC", "give the box shade and air")
+
+
+def _running(config: Config) -> Iterator[Finding]:
+    """What the running station says of itself."""
+    if running.seen(config) is None:
+        return
+    from urllib import error, request
+
+    try:
+        with request.urlopen(f"http://{config.board.bind}/healthz", timeout=ANSWER_S) as answer:
+            answer.read()
+            return
+    except error.HTTPError as refused:
+        try:
+            reasons = json.load(refused)["reasons"]
+        except (ValueError, KeyError, TypeError):
+            reasons = [f"/healthz answers {refused.code}"]
+    except (OSError, ValueError):
+        return  # it is served otherwise, or to others: what follows is seen from outside
+    for reason in reasons:
+        yield Finding("bad", f"the station says: {reason}", "see its log: journalctl -u suat")
 
 
 def _journal(config: Config, now_us: int) -> Iterator[Finding]:
@@ -101,21 +176,25 @@ def _link(counters: dict[str, int]) -> Iterator[Finding]:
             )
 
 
-def _influx(config: Config) -> Iterator[Finding]:
-    if config.influx is None:
+def _sinks(config: Config) -> Iterator[Finding]:
+    if not config.sinks:
         yield Finding("good", "no InfluxDB is configured: the journal and the board page stand alone")
-        return
+    for name, table in config.sinks.items():
+        yield from _sink("InfluxDB" if len(config.sinks) == 1 else f"InfluxDB ({name})", table)
+
+
+def _sink(name: str, table: InfluxTable) -> Iterator[Finding]:
     from suat.store.influx_http import Verdict, open_writer, places
 
-    writer = open_writer(config.influx)
+    writer = open_writer(table)
     try:
-        for place in places(config.influx.buckets).values():
+        for place in places(table.buckets).values():
             answer = writer.write(place, [])
             # An empty write asks for the same rights as a full one; what it has to say of the lines is no matter.
             if answer.verdict in (Verdict.DONE, Verdict.BAD_LINES):
-                yield Finding("good", f"InfluxDB takes points into {place}")
+                yield Finding("good", f"{name} takes points into {place}")
             else:
                 todo = "see docs/operator.md, InfluxDB" if answer.verdict is Verdict.REFUSED else "is it running?"
-                yield Finding("bad", f"InfluxDB at {config.influx.url}, {place}: {answer.reason}", todo)
+                yield Finding("bad", f"{name} at {table.url}, {place}: {answer.reason}", todo)
     finally:
         writer.close()

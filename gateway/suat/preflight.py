@@ -70,6 +70,20 @@ def ports(config: Config) -> list[str]:
     return [line for where, bind, kind in wanted if bind not in own and (line := port_fault(where, bind, kind))]
 
 
+def devices(config: Config) -> list[str]:
+    """Serial ports that are not there, or that this user may not open."""
+    lines = []
+    for entry in config.ingest:
+        port = getattr(entry, "port", None)
+        if not isinstance(port, str) or not port.startswith("/"):
+            continue
+        if not Path(port).exists():
+            lines.append(f'ingest "{entry.kind}".port: {port} is not there; plug it in, or see: ls /dev/serial/by-id')
+        elif not os.access(port, os.R_OK | os.W_OK):
+            lines.append(f'ingest "{entry.kind}".port: {port}: no right to open it; add the user to the group dialout')
+    return lines
+
+
 def port_fault(where: str, bind: str, kind: socket.SocketKind) -> str | None:
     """Why HOST:PORT can't be had, None when it can; ValueError when it is not of that form."""
     host, port = host_port(bind)

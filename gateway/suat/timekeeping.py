@@ -138,7 +138,7 @@ class Timekeeping:
         if "confirmed" not in self._table.sources:
             raise UsageError('time: "confirmed" is not among the sources; add it to [time] sources')
         if not self._believable(offset_us):
-            raise UsageError(f"time: {_iso(told_us)} is before the floor ({self._table.floor}) or after 2100")
+            raise UsageError(f"time: {iso(told_us)} is before the floor ({self._table.floor}) or after 2100")
         self._remember("confirmed", offset_us)
         self._judge(self._ask())
 
@@ -217,7 +217,7 @@ class Timekeeping:
                 if abs(by_us) > FINE_US or (best.now and best.source in ("ntp", "system")):
                     self._adopt(best)
             else:
-                doubt = f"{best.source} jumped to {self._iso(best)}; the station goes on from {_iso(now_us)}"
+                doubt = f"{best.source} jumped to {self._iso(best)}; the station goes on from {iso(now_us)}"
         if doubt and self.doubt is None:
             log.error("clock: %s; confirm the time, or mend the source that is wrong", doubt)
         self.doubt = doubt or None
@@ -242,7 +242,7 @@ class Timekeeping:
         return self._table.sources.index(source) if source in self._table.sources else len(self._table.sources)
 
     def _iso(self, told: Told) -> str:
-        return _iso(told.offset_us + int(self._scheduler.monotonic() * 1e6))
+        return iso(told.offset_us + int(self._scheduler.monotonic() * 1e6))
 
     def _remember(self, source: SourceName, offset_us: int) -> None:
         """For the rest of this boot, also after a restart of the station; a change of a second is none."""
@@ -269,7 +269,8 @@ def _read(path: Path, boot: str) -> dict[SourceName, int]:
     return {}
 
 
-def _iso(time_us: int) -> str:
+def iso(time_us: int) -> str:
+    """For people; a time that no calendar has as microseconds."""
     try:
         return datetime.fromtimestamp(time_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (ValueError, OverflowError, OSError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 from suat.config import load
@@ -12,10 +11,12 @@ MARKS = {"good": "  ok ", "look": "LOOK ", "bad": "BAD  "}
 
 
 def doctor(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> int:
-    """Look at clock, disk, journal, nodes, radio link and InfluxDB; exit 1 when something is bad."""
+    """Look at clock, supply, card, disk, ports, journal, nodes, radio and InfluxDB; exit 1 when something is bad."""
     from suat.doctor import examine
+    from suat.timekeeping import now_us
 
-    findings = examine(load(config), time.time_ns() // 1000)
+    settings = load(config)
+    findings = examine(settings, now_us(settings.time, settings.station.data_dir))
     for finding in findings:
         if as_json:
             print(json.dumps(finding._asdict(), ensure_ascii=False))

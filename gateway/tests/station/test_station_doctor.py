@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
@@ -58,8 +59,139 @@ def test_a_healthy_station_has_nothing_bad(station: Config) -> None:
     assert "no InfluxDB is configured: the journal and the board page stand alone" in findings["good"]
 
 
-def test_a_clock_that_was_never_set(station: Config) -> None:
-    assert found(station, 1_000_000)["bad"][0] == "the clock was never set"
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """machine(path, content, ...): a Raspberry Pi's /sys and /proc with these files, and no others."""
+    root = tmp_path / "machine"
+    root.mkdir()
+    monkeypatch.setenv("SUAT_SYSROOT", str(root))
+
+    def make(*files: str) -> None:
+        for path, content in zip(files[::2], files[1::2], strict=True):
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(content + "\n")
+
+    return make
+
+
+def told_by(station: Config, *sources: str) -> Config:
+    return configuration(station.station.data_dir, time={"sources": list(sources)})
+
+
+def test_a_station_whose_time_nothing_tells(station: Config, machine: Callable[..., None]) -> None:
+    findings = found(told_by(station, "rtc", "gateway", "confirmed"))
+    told = "nothing tells the time (rtc, gateway, confirmed): readings are kept but have no date"
+    assert findings["bad"][0] == told
+
+
+RTC = "sys/class/rtc/rtc0/"
+
+
+def test_a_clock_chip_tells_the_time(station: Config, machine: Callable[..., None]) -> None:
+    machine(RTC + "name", "rtc-ds1307 1-0068", RTC + "since_epoch", str(int(time.time())))
+    findings = found(told_by(station, "rtc"))
+    assert findings["bad"] == []
+    assert any(line.startswith("it is 20") and line.endswith(", by rtc") for line in findings["good"])
+
+
+@pytest.mark.parametrize("told", [None, "946684800"])
+def test_a_clock_chip_with_an_empty_battery(station: Config, machine: Callable[..., None], told: str | None) -> None:
+    machine(RTC + "name", "rtc-ds1307 1-0068", *(() if told is None else (RTC + "since_epoch", told)))
+    findings = found(told_by(station, "rtc", "system"))
+    assert findings["bad"] == ["the clock chip rtc-ds1307 1-0068 (rtc0) has lost the time"]
+    assert any(line.endswith(", by system") for line in findings["good"])
+
+
+def test_clocks_that_contradict_each_other(station: Config, machine: Callable[..., None]) -> None:
+    machine(RTC + "name", "rtc-ds1307 1-0068", RTC + "since_epoch", str(int(time.time()) + 7200))
+    findings = found(told_by(station, "rtc", "system"))
+    assert len(findings["bad"]) == 1
+    assert findings["bad"][0].startswith("system says 20") and findings["bad"][0].endswith(", rtc another time")
+    assert any("the machine's own clock is off by -72" in line for line in findings["look"])
+
+
+CARD = "sys/class/mmc_host/mmc0/mmc0:0001/"
+
+
+@pytest.mark.parametrize(
+    ("life_time", "level", "used"),
+    [("0x01 0x01", "good", 10), ("0x02 0x08", "look", 80), ("0x01 0x0b", "bad", 110), ("0x00 0x00", None, 0)],
+)
+def test_how_worn_the_card_is(
+    station: Config, machine: Callable[..., None], life_time: str, level: str | None, used: int
+) -> None:
+    """JESD84-B51: 0x01 is 0 to 10 % used, 0x0b more than its whole life, 0x00 not told."""
+    machine(CARD + "life_time", life_time, CARD + "name", "DG4016")
+    told = [(kind, line) for kind, lines in found(station).items() for line in lines if "card" in line]
+    expected = [] if level is None else [(level, f"the card DG4016 has used up to {used} % of its life")]
+    assert told == expected
+
+
+def test_a_supply_that_is_too_weak(
+    station: Config, machine: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine("sys/class/hwmon/hwmon1/name", "rpi_volt", "sys/class/hwmon/hwmon1/in0_lcrit_alarm", "1")
+    assert "hwmon1 reports undervoltage" in found(station)["bad"]
+    machine("sys/class/hwmon/hwmon1/in0_lcrit_alarm", "0")
+    assert found(station)["bad"] == []
+    for bits, said in (("0x0", None), ("0x50000", "0x50000"), ("0x1", "0x1"), ("0x80008", None)):
+        program = tmp_path / "bin" / "vcgencmd"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(f'#!/bin/sh\n[ "$1" = get_throttled ] && echo throttled={bits}\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+        told = [line for line in found(station)["bad"] if "supply" in line]
+        expected = [] if said is None else [f"the supply was too low (vcgencmd get_throttled: {said})"]
+        assert told == expected
+
+
+def test_a_box_that_is_too_hot(station: Config, machine: Callable[..., None]) -> None:
+    machine("sys/class/thermal/thermal_zone0/temp", "79900")
+    assert not [line for line in found(station)["look"] if "degC" in line]
+    machine("sys/class/thermal/thermal_zone0/temp", "84300")
+    assert "the processor is at 84 degC" in found(station)["look"]
+
+
+def test_a_radio_on_usb_that_is_not_plugged_in(station: Config, tmp_path: Path) -> None:
+    ingest = [{"kind": "serial_bridge", "port": str(tmp_path / "ttyACM0")}]
+    config = configuration(station.station.data_dir, ingest=ingest)
+    (told,) = found(config)["bad"]
+    assert "ttyACM0 is not there" in told
+    (tmp_path / "ttyACM0").touch()
+    assert found(config)["bad"] == []
+
+
+def test_what_the_running_station_says_itself(station: Config) -> None:
+    import http.server
+    import threading
+
+    class Ill(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(503 if self.path == "/healthz" else 404)
+            self.end_headers()
+            self.wfile.write(b'{"reasons": ["no progress: journal has worked on one thing for 61 s"]}')
+
+        def log_message(self, *_arguments: Any) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Ill) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        bind = f"127.0.0.1:{server.server_address[1]}"
+        config = configuration(station.station.data_dir, board={"bind": bind})
+        with running.claim(config):
+            findings = found(config)
+        server.shutdown()
+        thread.join()
+    assert findings["bad"] == ["the station says: no progress: journal has worked on one thing for 61 s"]
+
+
+def test_each_of_several_sinks_is_asked(station: Config) -> None:
+    table = {"url": "http://127.0.0.1:9", "api": "v1", "database": "pasture"}
+    sink = [table | {"name": "district", "url": "http://127.0.0.1:10"}]
+    told = found(configuration(station.station.data_dir, influx=table, sink=sink))["bad"]
+    for name, url in (("influx", "http://127.0.0.1:9"), ("district", "http://127.0.0.1:10")):
+        assert any(line.startswith(f"InfluxDB ({name}) at {url}, pasture") for line in told)
 
 
 def test_a_station_that_does_not_run(station: Config) -> None:
