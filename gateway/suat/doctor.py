@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import itertools
 import shutil
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from suat import hardware, preflight, running, timekeeping
 from suat.config import Config
+from suat.store.condition import condition
 from suat.store.journal import JournalError, Reader
 from suat.store.tables import InfluxTable
 
@@ -138,6 +140,7 @@ def _journal(config: Config, now_us: int) -> Iterator[Finding]:
         with Reader(config.journal_path) as reader:
             yield from _nodes(reader, now_us)
             yield from _link(reader.counters())
+            yield from itertools.starmap(Finding, condition(reader, now_us))
     except JournalError as error:
         yield Finding("bad", str(error), "see the line itself")
 

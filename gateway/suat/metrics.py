@@ -53,6 +53,7 @@ SINK_TROUBLE = Gauge("suat_sink_trouble", "1 while the sink takes nothing", ["si
 SINK_POINTS = Gauge("suat_sink_points", "Points that the sink took since the start", ["sink"], registry=REGISTRY)
 SINK_LETTERS = Gauge("suat_sink_letters", "Points that it refused and that were set aside", ["sink"], registry=REGISTRY)
 JOURNAL_BYTES = Gauge("suat_journal_bytes", "Size of the journal's file", registry=REGISTRY)
+JOURNAL_DAMAGED = Gauge("suat_journal_damaged", "1 if it was found damaged at this start", registry=REGISTRY)
 ROWS_DROPPED = Counter("suat_rows_dropped", "Rows that the journal gave up", ["kind", "why"], registry=REGISTRY)
 BROKER_CONNECTED = Gauge(
     "suat_broker_connected", "Whether the MQTT broker lets the station read", ["broker"], registry=REGISTRY

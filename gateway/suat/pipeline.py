@@ -34,6 +34,7 @@ from suat.quality.windows import Windows
 from suat.records import Admitted, Batch, Committed, Downlink, KeptSample, SendResult, Uplink
 from suat.store.journal import Journal, JournalError, Reader
 from suat.store.retention import Retention
+from suat.store.salvage import Salvage
 from suat.store.sinks import Sinks
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ T = TypeVar("T")
 RETRY_S = (0.5, 30.0)  # first and longest wait after the journal refused a batch: promise 8 is 60 s
 STALL_S = 60.0  # so much later than it should a turn comes on no machine that works
 REPLAY_S = 0.05  # between two steps of a replay
-RETAIN_S = 0.1  # between two steps of the retention
+RETAIN_S = 0.1  # between two steps of the retention, and of a salvage
 MAX_PENDING = 100_000  # frames held while the journal can't be written; beyond it nodes must send again
 
 
@@ -90,6 +91,8 @@ class Pipeline:
         self.decider = Decider(config, journal, reader)
         self.sinks = Sinks(scheduler, config.sinks, journal, reader, guard)
         self.retention = Retention(journal, config.journal)
+        self.salvage = Salvage(journal)
+        self._saving = False
         self._config = config
         self._journal = journal
         self._reader = reader
@@ -230,6 +233,8 @@ class Pipeline:
         self._offload("decide", lambda: self.decider.decide(now_us), self._forward)
 
     def _retain(self) -> None:
+        if self._saving and "salvage" not in self._timers:
+            self._save()  # the disk was full
         if "retain" in self._timers:
             return  # it is at it
         now_s, now_us = self.scheduler.monotonic(), self.scheduler.wall_us()
@@ -239,6 +244,21 @@ class Pipeline:
         """What must go goes in steps, so that a commit never waits long behind it."""
         if more:
             self._timers["retain"] = self.scheduler.call_later(RETAIN_S, self._retain_more)
+
+    def _save(self) -> None:
+        """Rows of a damaged journal that was set aside, a few at a time."""
+        self._timers.pop("salvage", None)
+        now_us = self.scheduler.wall_us()
+        self._offload("salvage", lambda: self.salvage.step(now_us), self._saved)
+
+    def _saved(self, more: bool | None) -> None:
+        if more:
+            self._saving = True
+            self._timers["salvage"] = self.scheduler.call_later(RETAIN_S, self._save)
+        elif self._saving:  # there was something: what is not cleaned yet is found as at a start
+            self._saving = False
+            self._offload("clean", self.cleaner.start, self._cleaned)
+            self._forward()
 
     def _retain_more(self) -> None:
         del self._timers["retain"]
@@ -260,6 +280,7 @@ class Pipeline:
         self._repeat("summarise", self.pace.summary, self._summarise)
         self._repeat("decide", self.pace.decision, self._decide)
         self._repeat("retention", self.pace.retention, self._retain)
+        self._save()
         self._forward()
 
     def stop(self) -> None:

@@ -23,6 +23,7 @@ from suat.network.keys import RootKeys
 from suat.pipeline import Pace, Pipeline
 from suat.records import Downlink
 from suat.store.journal import Journal
+from suat.store.salvage import mend
 from suat.supervision import STALL_S, Part, Supervisor, Watchdog, systemd_notifier
 from suat.timekeeping import Timekeeping
 from suat.vitals import Vitals
@@ -155,6 +156,7 @@ async def _run(config: Config, on_ready: Callable[[], None]) -> None:
     loop.set_exception_handler(supervisor.stray)
     timekeeping = Timekeeping(scheduler, config.time, config.station.data_dir)
     timekeeping.start()
+    mend(config.journal_path, scheduler.wall_us())
     station = Station(scheduler, config, timekeeping=timekeeping, supervisor=supervisor)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

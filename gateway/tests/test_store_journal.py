@@ -429,24 +429,3 @@ def test_a_journal_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     for attempt in (Journal, database.open_reader):
         with pytest.raises(JournalError, match=r"newer version.*update this program"):
             attempt(tmp_path / "journal.db")
-
-
-def test_a_migration_that_fails_at_any_statement_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    script = database._migrations()[0]
-    count = len(database.statements(script))
-    assert count > 15
-    for failing in range(count):
-        broken = database.statements(script)
-        broken[failing] = "CREATE TABLE broken (a, a)"
-        path = tmp_path / f"{failing}.db"
-        monkeypatch.setattr(database, "_migrations", lambda broken=broken: [";".join(broken)])
-        with pytest.raises(JournalError):
-            Journal(path)
-        plain = sqlite3.connect(path)
-        assert not list(plain.iterdump())[1:-1] and plain.execute("PRAGMA user_version").fetchone() == (0,)
-        plain.close()
-        monkeypatch.undo()
-        with Journal(path) as journal:
-            add(journal)

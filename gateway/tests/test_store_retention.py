@@ -160,7 +160,8 @@ def test_where_there_is_no_room_told_rows_go_first_and_others_last(folder: Path)
     assert ("window", "size") in gone and ("sample", "size") in gone  # those of the first days
     assert gone["sample", "size"].first_us == START_US and gone["sample", "size"].last_us < START_US + 3 * DAY_US
     assert ("window", "untold") in gone  # no told row was left: derived ones next
-    assert years.hours_kept(years.nodes[0])[0] >= 2 * PER_DAY
+    left = [row.record for row in years.kept.reader.samples(years.nodes[0]) if row.record < 100_000]
+    assert not left or left[0] >= 2 * PER_DAY
 
 
 def test_a_smaller_limit_makes_the_file_smaller(folder: Path) -> None:

@@ -6,6 +6,7 @@ for; it is never renamed or replaced.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -28,9 +29,10 @@ _advice = {
     sqlite3.SQLITE_LOCKED: "another process holds it: wait for it, or end it",
     sqlite3.SQLITE_READONLY: "it can't be written: check the owner and the mount",
     sqlite3.SQLITE_CANTOPEN: "it can't be opened: check the path and its owner",
-    sqlite3.SQLITE_CORRUPT: "it is damaged: stop the station and restore a backup",
+    sqlite3.SQLITE_CORRUPT: "it is damaged: start the station again, and it saves what can be read",
     sqlite3.SQLITE_NOTADB: "it is no journal: look at data_dir",
 }
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class JournalError(SuatError):
@@ -45,11 +47,16 @@ def explain(path: Path, error: sqlite3.Error) -> JournalError:
     """SQLite's error as one of ours: where, what, and what to do."""
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
     advice = _advice.get(code)
-    stuck = isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)) or code in (
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_NOTADB,
-    )
+    if code == sqlite3.SQLITE_CORRUPT:
+        with contextlib.suppress(OSError):
+            damage_note(path).write_text(f"{error}\n")
+    stuck = isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)) or code in DAMAGED
     return JournalError(f"{path}: {error}{'; ' + advice if advice else ''}", transient=not stuck)
+
+
+def damage_note(path: Path) -> Path:
+    """The file that says the journal was found damaged while it was used; the next start of the station mends it."""
+    return path.with_name(path.name + ".damaged")
 
 
 @contextmanager
@@ -137,6 +144,22 @@ def _foreign(path: Path, version: int) -> str:
     what = "a newer" if version > known else "an older"
     todo = "update this program" if version > known else "start the station once"
     return f"{path}: written by {what} version of Suat (schema {version}, this one knows {known}); {todo}"
+
+
+def schema_script() -> list[str]:
+    """Every statement that makes today's tables."""
+    return [statement for script in _migrations() for statement in statements(script)]
+
+
+def schema_text(version: int) -> tuple[bool, dict[str, str]]:
+    """(whether this program knows the version, SQL of its tables and indices by name; else of the newest it knows)."""
+    scripts = _migrations()
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        for script in scripts[:version]:
+            for statement in statements(script):
+                connection.execute(statement)
+        found = dict(connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
+    return version <= len(scripts), found
 
 
 def statements(script: str) -> list[str]:

@@ -404,11 +404,14 @@ class Reader:
 
     def dropped(self, since_us: int = 0) -> list[Dropped]:
         """What the journal has given up since `since_us`, by day."""
-        rows = self._ask(
-            "SELECT kind, why, day_us, first_us, last_us, count FROM dropped WHERE day_us >= ? ORDER BY day_us, kind, why",
-            (since_us,),
+        query = (
+            "SELECT kind, why, day_us, first_us, last_us, count FROM dropped WHERE day_us >= ? ORDER BY day_us, kind"
         )
-        return [Dropped(*row) for row in rows]
+        return [Dropped(*row) for row in self._ask(query, (since_us,))]
+
+    def salvages(self) -> list[tuple[int, str, str, int, int, int | None]]:
+        """(when, file, reason, pages brought over, pages in all, when it was done) of damaged journals set aside."""
+        return self._ask("SELECT at_us, file, reason, page, pages, done_us FROM salvage ORDER BY id")
 
     def dead_letters(self, sink: str | None = None) -> list[tuple[int, str, int, str, str]]:
         """(id, sink, time, line, reason) of what was set aside."""
