@@ -46,12 +46,21 @@ class JournalError(SuatError):
 def explain(path: Path, error: sqlite3.Error) -> JournalError:
     """SQLite's error as one of ours: where, what, and what to do."""
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    if code == sqlite3.SQLITE_IOERR and _disk_is_full(path):
+        code = sqlite3.SQLITE_FULL  # as it seems to be when a side file finds no room
     advice = _advice.get(code)
     if code == sqlite3.SQLITE_CORRUPT:
         with contextlib.suppress(OSError):
             damage_note(path).write_text(f"{error}\n")
     stuck = isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)) or code in DAMAGED
     return JournalError(f"{path}: {error}{'; ' + advice if advice else ''}", transient=not stuck)
+
+
+def _disk_is_full(path: Path) -> bool:
+    try:
+        return os.statvfs(path.parent).f_bavail == 0
+    except OSError:
+        return False
 
 
 def damage_note(path: Path) -> Path:
