@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import itertools
+import json
 import shutil
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from suat import hardware, preflight, running, timekeeping
 from suat.config import Config
+from suat.ingest.bus.condition import wired_condition
 from suat.store.condition import condition
 from suat.store.journal import JournalError, Reader
 from suat.store.tables import InfluxTable
@@ -141,6 +142,7 @@ def _journal(config: Config, now_us: int) -> Iterator[Finding]:
             yield from _nodes(reader, now_us)
             yield from _link(reader.counters())
             yield from itertools.starmap(Finding, condition(reader, now_us))
+            yield from itertools.starmap(Finding, wired_condition(config, reader, now_us))
     except JournalError as error:
         yield Finding("bad", str(error), "see the line itself")
 

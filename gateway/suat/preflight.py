@@ -10,6 +10,7 @@ from typing import Any
 
 from suat import running
 from suat.config import Config
+from suat.serial_line import port_fault as line_fault
 from suat.tables import Bound, host_port
 
 
@@ -72,16 +73,12 @@ def ports(config: Config) -> list[str]:
 
 def devices(config: Config) -> list[str]:
     """Serial ports that are not there, or that this user may not open."""
-    lines = []
-    for entry in config.ingest:
-        port = getattr(entry, "port", None)
-        if not isinstance(port, str) or not port.startswith("/"):
-            continue
-        if not Path(port).exists():
-            lines.append(f'ingest "{entry.kind}".port: {port} is not there; plug it in, or see: ls /dev/serial/by-id')
-        elif not os.access(port, os.R_OK | os.W_OK):
-            lines.append(f'ingest "{entry.kind}".port: {port}: no right to open it; add the user to the group dialout')
-    return lines
+    named = [(entry.kind, getattr(entry, "port", None)) for entry in config.ingest]
+    return [
+        f'ingest "{kind}".port: {line}'
+        for kind, port in named
+        if isinstance(port, str) and (line := line_fault(port)) is not None
+    ]
 
 
 def port_fault(where: str, bind: str, kind: socket.SocketKind) -> str | None:

@@ -72,9 +72,9 @@ def port_fault(port: str) -> str | None:
     except SuatError as error:
         return f"{error}; plug it in, or correct port (pyserial-ports -v)"
     if not os.path.exists(path):  # noqa: PTH110 - a device, not a file
-        return f"{path} is not there; plug it in, or correct port (pyserial-ports -v)"
+        return f"{path} is not there; plug it in, or see: ls /dev/serial/by-id"
     if not os.access(path, os.R_OK | os.W_OK):
-        return f"{path} may not be used by this user; add it to the group that owns it (ls -l {path})"
+        return f"{path}: no right to open it; add the user to the group dialout"
     return None
 
 

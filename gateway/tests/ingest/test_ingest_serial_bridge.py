@@ -390,7 +390,7 @@ def cases(count: int, seed: int) -> Any:
         yield bytes(piece)
 
 
-CASES = 50_000
+CASES = 60_000
 
 
 def test_no_line_is_too_hostile(record_property: Any) -> None:

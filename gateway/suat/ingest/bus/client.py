@@ -121,6 +121,8 @@ class Bus:
             answer = ask(entry.address, count=entry.words, device_id=unit)
         except OSError as error:
             self.close()
+            if self._heard:
+                raise ModbusError(BAD_ANSWER, "the answer broke off") from None
             raise ModbusError(NO_ANSWER, f"{self._table.place}: {error.strerror or error}") from None
         except Exception as error:  # on bytes that make no sense the library also raises what struct and indexing raise
             if self._table.host is not None or self._heard:
