@@ -40,7 +40,8 @@ class Journal:
         self.floor_us = 0  # no sample is dated before it
         self._durable = durable
         self._connection = open_writer(path, durable)
-        self._holds_undated = undated.held(self._connection)
+        with explained(path):
+            self._holds_undated = undated.held(self._connection)
 
     def close(self) -> None:
         self._connection.close()
