@@ -28,7 +28,7 @@ from typing import Any
 from fuzzing.target import LINK_LIMIT, Target
 
 # Of 1,000 cases, by door
-SHARES = {"udp": 640, "mqtt": 170, "serial": 120, "http": 30, "config": 30, "journal": 10}
+SHARES = {"udp": 650, "mqtt": 170, "serial": 120, "http": 25, "config": 25, "journal": 5, "modbus": 5}
 SHOWN = 600  # characters of an input
 PROGRESS_S = 30.0
 
@@ -44,6 +44,7 @@ class Tally:
     seconds: float = 0.0
     crashes: Counter[str] = field(default_factory=Counter)
     samples: dict[str, str] = field(default_factory=dict)  # an input of each kind of crash
+    reached: dict[str, int] = field(default_factory=dict)  # how far the cases came, in the door's own words
 
     def crash(self, error: BaseException, case: Any) -> None:
         """Count a crash under where it came from."""
@@ -61,10 +62,16 @@ class Tally:
         return f"{self.name:8} {self.cases:>10,} cases, {crashes} crashes, {self.refused:,} refused, {pace}{held}"
 
 
+def load(name: str) -> type[Target]:
+    """A door's class."""
+    found: type[Target] = importlib.import_module(f"fuzzing.{name}").Target
+    return found
+
+
 def run(name: str, cases: int, seed: int, folder: Path) -> Tally:
     """Feed one door."""
     chance = Random(f"{seed} {name}")
-    target: Target = importlib.import_module(f"fuzzing.{name}").Target(folder, chance)
+    target = load(name)(folder, chance)
     tally = Tally(name)
     started = told = time.monotonic()
     try:
@@ -90,6 +97,7 @@ def run(name: str, cases: int, seed: int, folder: Path) -> Tally:
             if time.monotonic() - told > PROGRESS_S:
                 told = time.monotonic()
                 print(tally.line(), file=sys.stderr, flush=True)
+        tally.reached = target.reached()
     finally:
         target.close()
     return tally
@@ -110,12 +118,13 @@ def main() -> int:
             tallies.append(run(name, options.cases * SHARES[name] // whole, options.seed, Path(folder)))
         if not options.json:
             print(tallies[-1].line(), flush=True)
+            print("  " + ", ".join(f"{what} {count:,}" for what, count in sorted(tallies[-1].reached.items())))
             for kind, count in tallies[-1].crashes.items():
                 print(f"  {count} x {kind}\n    {tallies[-1].samples[kind]}", flush=True)
     crashes = sum(sum(tally.crashes.values()) for tally in tallies)
     cases = sum(tally.cases for tally in tallies)
     if options.json:
-        print(json.dumps({"cases": cases, "crashes": crashes, "targets": [vars(tally) for tally in tallies]}))
+        print(json.dumps({"cases": cases, "crashes": crashes, "doors": [vars(tally) for tally in tallies]}))
     else:
         print(
             f"{cases:,} cases, {crashes} crashes, {sum(tally.seconds for tally in tallies):.0f} s, seed {options.seed}"

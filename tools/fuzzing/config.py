@@ -80,6 +80,7 @@ class Target:
     def __init__(self, folder: Path, chance: Random) -> None:
         self.path = folder / "suat.toml"
         self.valid = tomllib.loads(VALID)
+        self.loaded = 0
         self.path.write_text(VALID, encoding="utf-8")
         load(self.path)
 
@@ -104,8 +105,12 @@ class Target:
             if not all(line.startswith(str(self.path)) for line in lines):
                 raise BrokenError(f"a fault that does not say where: {error!r}") from error
             raise
+        self.loaded += 1
 
     def look(self) -> None:
         return None
+
+    def reached(self) -> dict[str, int]:
+        return {"accepted": self.loaded}
 
     def close(self) -> None: ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -62,6 +63,7 @@ class Target:
         self.loop = asyncio.new_event_loop()
         self.stack = contextlib.AsyncExitStack()
         self.problems: list[str] = []
+        self.answers: Counter[str] = Counter()
         self.loop.set_exception_handler(lambda _loop, context: self.problems.append(str(context)))
         self.kept = Kept(folder)
         self.kept.fill(self.kept.journal.add_device(device(1, probes=2)), soil_rows(100, probes=2))
@@ -119,6 +121,7 @@ class Target:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+        self.answers[answer[9:12].decode("latin-1") or "none"] += 1
         if answer[9:10] == b"5" and answer[9:12] not in (b"501", b"505"):
             raise BrokenError(f"answered {answer[:60]!r}")
         if _whole(case) and not answer:
@@ -130,7 +133,11 @@ class Target:
         if problems:
             raise BrokenError(problems[0])
 
+    def reached(self) -> dict[str, int]:
+        return dict(self.answers)
+
     def close(self) -> None:
+        self.complaints.stop()
         self.loop.run_until_complete(self.stack.aclose())
         self.loop.close()
         self.kept.close()

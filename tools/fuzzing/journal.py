@@ -38,7 +38,7 @@ class Target:
         self.complaints = Complaints("suat")
         self.folder = folder / "data"
         self.sound = {name: data for name, data in _sound(folder / "sound").items() if data}
-        self.cases = 0
+        self.cases = self.used = 0
 
     def make(self, chance: Random) -> list[Damage]:
         damage = []
@@ -83,11 +83,16 @@ class Target:
                 kept.finish(START_US + 86_400_000_000)
         else:
             use(self.folder / "journal.db")
+        self.used += 1
 
     def look(self) -> None:
         self.complaints.check()
 
-    def close(self) -> None: ...
+    def reached(self) -> dict[str, int]:
+        return {"usable": self.used}
+
+    def close(self) -> None:
+        self.complaints.stop()
 
 
 def use(path: Path) -> None:

@@ -78,6 +78,9 @@ class Target:
             raise BrokenError(f"{waiting} events wait for a commit that is done")
         return max((size_of(pair) for pair in self.source._applications.items()), default=0)
 
+    def reached(self) -> dict[str, int]:
+        return self.site.reached()
+
     def close(self) -> None:
         self.site.close()
 

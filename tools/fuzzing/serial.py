@@ -6,6 +6,7 @@ from pathlib import Path
 from random import Random
 
 from suat.ingest.serial_bridge import SerialBridge, SerialBridgeTable
+from suat_sim import witness
 from suat_wire import bridge as wire
 
 from fuzzing import mutate
@@ -86,7 +87,7 @@ class Target:
 
     def _message(self, chance: Random) -> tuple[str, int, dict[str, int], bytes]:
         """A message whose fields are of the right width, and sometimes right."""
-        kind = chance.choice(("received", "received", "received", *wire.MESSAGES))
+        kind = "received" if chance.random() < 0.7 else chance.choice(list(wire.MESSAGES))
         fields = {}
         for name, code in (field.split(":") for field in wire.MESSAGES[kind][1].split()):
             bits = 8 * {"B": 1, "b": 1, "H": 2, "h": 2, "I": 4, "Q": 8}[code]
@@ -96,9 +97,11 @@ class Target:
         if kind == "received" and chance.random() < 0.8:
             node = chance.choice(self.site.nodes)
             self.fcnt += 1
-            data = node.uplink(self.fcnt, chance.randbytes(chance.randrange(50)), fopts=chance.randbytes(3))
+            sample = witness.soil_sample(self.fcnt, [{"vwc": 0.2}], 3.3, ack_from=max(0, self.fcnt - 3))
+            payload = sample if chance.random() < 0.6 else mutate.raw(chance, sample, 50)
+            data = node.uplink(self.fcnt, payload, fopts=chance.randbytes(chance.choice((0, 3))))
             place = {"hz": 865_062_500, "sf": 9, "khz": 125, "whole": 1, "rssi": -90, "snr": 20}
-            fields |= place | {"tmst": (self._tmst() - chance.choice((0, 1000, 2**31))) & 0xFFFFFFFF}
+            fields |= place | {"tmst": (self._tmst() - chance.choice((0, 0, 1000, 2**31))) & 0xFFFFFFFF}
         if kind == "caps" and chance.random() < 0.9:
             fields["boot"] = self.boot
         return kind, chance.randrange(256), fields, data
@@ -125,6 +128,9 @@ class Target:
     def look(self) -> int:
         self.site.pass_time(1.0)
         return max(self.held, size_of(self.source._flying) // max(1, len(self.source._flying)))
+
+    def reached(self) -> dict[str, int]:
+        return self.site.reached()
 
     def close(self) -> None:
         self.site.close()

@@ -67,7 +67,14 @@ class Site:
             raise BrokenError(f"the station stops: {fatal!r}")
         self.complaints.check()
 
+    def reached(self) -> dict[str, int]:
+        """The link's counters, and the samples that were kept."""
+        self.pass_time(10.0)
+        reader = self.station.reader
+        return reader.counters() | {"kept": sum(1 for _ in reader.samples())}
+
     def close(self) -> None:
+        self.complaints.stop()
         self.station.close()
 
 

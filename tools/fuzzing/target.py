@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
@@ -20,6 +21,8 @@ class Target(Protocol):
     refusals: tuple[type[Exception], ...]
     chunk: int  # cases between two looks at its health
 
+    def __init__(self, folder: Path, chance: Random) -> None: ...
+
     def make(self, chance: Random) -> Any:
         """A hostile input."""
 
@@ -28,6 +31,9 @@ class Target(Protocol):
 
     def look(self) -> int | None:
         """The most bytes held for one link, None where there is none; BrokenError when it is not well."""
+
+    def reached(self) -> dict[str, int]:
+        """How far the cases came: a fuzzer that is turned away at the gate proves nothing."""
 
     def close(self) -> None: ...
 
@@ -38,8 +44,8 @@ class Complaints(logging.Handler):
     def __init__(self, *names: str) -> None:
         super().__init__()
         self.found: list[str] = []
-        for name in names:
-            logger = logging.getLogger(name)
+        self._loggers = [logging.getLogger(name) for name in names]
+        for logger in self._loggers:
             logger.addHandler(self)
             logger.propagate = False
 
@@ -52,6 +58,12 @@ class Complaints(logging.Handler):
         found, self.found = self.found, []
         if found:
             raise BrokenError(found[0])
+
+    def stop(self) -> None:
+        """Listen no more."""
+        for logger in self._loggers:
+            logger.removeHandler(self)
+            logger.propagate = True
 
 
 def size_of(value: Any, seen: set[int] | None = None) -> int:

@@ -101,5 +101,8 @@ class Target:
         self.site.pass_time(2.0)
         return max((size_of((eui, gateway)) for eui, gateway in self.source.gateways.items()), default=0)
 
+    def reached(self) -> dict[str, int]:
+        return self.site.reached()
+
     def close(self) -> None:
         self.site.close()
