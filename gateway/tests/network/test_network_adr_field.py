@@ -77,7 +77,8 @@ def test_near_nodes_get_fast_and_quiet_and_nothing_is_lost_by_it(
     for name, km in PLACES_KM.items():
         before, after = off.figures(name), on.figures(name)
         print(
-            f"{name}, {km} km: SF {before['sf']:.2f} -> {after['sf']:.2f}, {before['dbm']:.0f} -> {after['dbm']:.1f} dBm,"
+            f"{name}, {km} km: SF {before['sf']:.2f} -> {after['sf']:.2f},"
+            f" {before['dbm']:.0f} -> {after['dbm']:.1f} dBm,"
             f" air time {before['air_s']:.1f} -> {after['air_s']:.1f} s; {on.settings(name)}"
         )
     total = [sum(run.figures(name)["air_s"] for name in PLACES_KM) for run in (off, on)]

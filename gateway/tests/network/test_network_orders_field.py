@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ class Site:
         """Between the readings taken since then."""
         held = self.bench.held(name).values()
         times = sorted(at for at, values in held if at > START_US / 1e6 + since_s and ("probe1", "count") in values)
-        return [after - before for before, after in zip(times, times[1:], strict=False)]
+        return [after - before for before, after in itertools.pairwise(times)]
 
 
 @pytest.mark.slow
