@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from suat.clock import VirtualScheduler
+from suat.config import ConfigError, parse
 from suat.ingest.base import Ingress
 from suat.ingest.serial_bridge import GREET_S, SILENT_S, SerialBridge, SerialBridgeTable
 from suat.records import Downlink, SendResult, Uplink
@@ -333,6 +334,16 @@ def test_its_counts_are_figures_of_the_station(board: Board) -> None:
     labels = {"port": "/dev/ttyACM0", "what": "dropped"}
     assert REGISTRY.get_sample_value("suat_bridge_count", labels) == 45
     assert REGISTRY.get_sample_value("suat_bridge_ready", {"port": "/dev/ttyACM0"}) == 1
+
+
+def test_a_channel_that_the_region_has_not_is_one_line() -> None:
+    entry = {"kind": "serial_bridge", "port": "/dev/ttyACM0", "channel": 3}
+    station = {"name": "Asy", "data_dir": "data"}
+    with pytest.raises(ConfigError) as error:
+        parse({"station": station, "ingest": [entry]})
+    (line,) = error.value.faults
+    assert 'ingest "serial_bridge".channel: IN865 has channels 0 to 2, not 3' in line
+    parse({"station": station, "ingest": [entry | {"channel": 2}]})
 
 
 def test_another_region_in_the_board_is_told_once(bench: Bench, board: Board, caplog: pytest.LogCaptureFixture) -> None:
