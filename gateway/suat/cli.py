@@ -20,6 +20,7 @@ from suat.commands import (
     forwarder_config,
     herd,
     look,
+    modbus,
     recompute,
     station,
 )
@@ -41,6 +42,8 @@ letters_app = typer.Typer(
     help="Points that InfluxDB would not take: list, send again, drop.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(letters_app, name="dead-letters")
+modbus_app = typer.Typer(help="Wired devices: what one answers.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(modbus_app, name="modbus")
 
 
 def examples(*lines: str) -> str:
@@ -130,6 +133,9 @@ letters_app.command("list", epilog=examples("suat dead-letters list --json | jq 
 letters_app.command("retry", short_help="Send them once more.", epilog=examples("suat dead-letters retry --id 12"))(
     dead_letters.retry
 )
+modbus_app.command(
+    "read", short_help="Ask a device once.", epilog=examples("suat modbus read --device tank-level --config suat.toml")
+)(modbus.read)
 letters_app.command("drop", short_help="Forget them.", epilog=examples("suat dead-letters drop --id 12 --id 13"))(
     dead_letters.drop
 )

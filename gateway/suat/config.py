@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from suat.config_faults import fault_lines
 from suat.errors import UsageError
-from suat.ingest.base import tables
+from suat.ingest.base import region_faults, tables
 from suat.network.tables import NetworkTable, channel_faults
 from suat.pasture.tables import HerdTable, PaddockTable, RulesTable, WaterPointTable
 from suat.store.tables import OWN, InfluxTable, JournalTable, SinkTable
@@ -80,6 +80,7 @@ class Config(Table):
     @model_validator(mode="after")
     def _hangs_together(self) -> Config:
         faults = [*_duplicates(self), *_dangling(self), *channel_faults(self.network, self.station.region)]
+        faults += region_faults(self.ingest, self.station.region)
         faults = faults or _dry_paddocks(self)  # a slip in a name makes paddocks dry
         if faults:
             raise ValueError("\n".join(faults))
