@@ -10,6 +10,9 @@ from suat.ingest.base import kinds as source_kinds
 from suat.tables import did_you_mean
 
 
+_LABELS = ("id", "kind", "name", "device", "field")  # keys that tell an entry of a list from the others
+
+
 def fault_lines(fault: Any, content: dict[str, Any], model: type[BaseModel]) -> list[str]:
     """One pydantic fault as lines for people."""
     location = tuple(part for place, part in enumerate(fault["loc"]) if not _is_branch(part, fault["loc"][:place]))
@@ -52,7 +55,7 @@ def _where(location: tuple[Any, ...], content: dict[str, Any]) -> str:
     for part in location:
         if isinstance(part, int):
             here = here[part] if isinstance(here, list) and part < len(here) else None
-            label = here.get("id") or here.get("kind") or here.get("name") if isinstance(here, dict) else None
+            label = next((here[key] for key in _LABELS if key in here), None) if isinstance(here, dict) else None
             words[-1] += f' "{label}"' if isinstance(label, str) else f" no. {part + 1}"
         else:
             here = here.get(part) if isinstance(here, dict) else None
