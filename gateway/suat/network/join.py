@@ -7,12 +7,18 @@ accept leaves.
 
 from __future__ import annotations
 
+import logging
+
 from suat_wire import lorawan
 from suat_wire.region import Region, encode_cflist
 
-from suat.network.devices import NET_ID, Devices
+from suat.network.devices import NET_ID, Device, Devices
 from suat.network.downlink import Downlinks
 from suat.records import Admitted, Uplink
+
+log = logging.getLogger(__name__)
+
+LAST_DEV_NONCE = 0xFFFF
 
 
 class Joins:
@@ -24,6 +30,7 @@ class Joins:
         self._devices = devices
         self._downlinks = downlinks
         self._region = region
+        self._said: set[int] = set()  # registrations whose DevNonces are used up
         self._extra_channels_hz = extra_channels_hz
         self._cflist = encode_cflist(extra_channels_hz) if extra_channels_hz else b""
 
@@ -39,6 +46,8 @@ class Joins:
             return "unknown_device", None
         if not lorawan.join_request_mic_ok(device.app_key, phy):
             return "bad_mic", None
+        if device.dev_nonce > LAST_DEV_NONCE:
+            self._used_up(device)
         if request.dev_nonce < device.dev_nonce:
             return ("duplicate" if request.dev_nonce == device.dev_nonce - 1 else "old_counter"), None
         device.dev_nonce = request.dev_nonce + 1
@@ -68,3 +77,9 @@ class Joins:
             None,
             reply,
         )
+
+    def _used_up(self, device: Device) -> None:
+        """Its session goes on; only joining is over. Said once: such a node asks for ever."""
+        if device.registration not in self._said:
+            self._said.add(device.registration)
+            log.warning("%s has used up its DevNonces: revoke it and register it anew", device.name)

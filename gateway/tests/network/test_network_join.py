@@ -181,3 +181,106 @@ def test_a_session_written_anew_leaves_the_pending_one_alone(site: Any) -> None:
     forwarder.hear(node.uplink(0, reading(4)))
     site.pass_time()
     assert (1, 4) in site.records()
+
+
+def commits(site: Any) -> int:
+    """Changes to the journal's file since it was opened."""
+    return int(site.journal._connection.total_changes)
+
+
+def test_a_flood_of_recorded_join_requests_changes_nothing(site: Any) -> None:
+    """Somebody plays back what was heard in the air: no write, no answer, and the node joins in the middle of it."""
+    node, forwarder = site.otaa(), site.forwarder()
+    recorded = [node.join_request() for _ in range(20)]
+    forwarder.hear(recorded[-1])
+    site.pass_time()
+    node.take_accept(forwarder.last_phy(), 19)
+    forwarder.hear(node.uplink(0, reading(1)))
+    site.pass_time()
+    before, sent = commits(site), len(forwarder.sent)
+    for turn in range(100):
+        forwarder.push(*[forwarder.rxpk(phy, freq=865.0625 + 0.0002 * turn) for phy in recorded])
+        site.pass_time(0.05)
+    site.pass_time()
+    assert (commits(site), len(forwarder.sent)) == (before, sent)
+    assert site.counted() == {"accepted": 2, "duplicate": 100, "old_counter": 1900}
+    forwarder.hear(node.uplink(1, reading(2)))
+    forwarder.push(*[forwarder.rxpk(phy) for phy in recorded])
+    join(site, node, forwarder)
+    forwarder.hear(node.uplink(0, reading(3)))
+    site.pass_time()
+    assert [record for _, record in site.records()] == [1, 2, 3]
+    assert len(site.network.devices.by_addr) == 1
+
+
+def test_a_stolen_app_key_cannot_fill_the_memory(site: Any) -> None:
+    """Each request is new and genuine: one pending session and one DevAddr at a time, whatever comes."""
+    node, forwarder = site.otaa(), site.forwarder()
+    join(site, node, forwarder)
+    forwarder.hear(node.uplink(0, reading(1)))
+    site.pass_time()
+    honest = type(node)(node.dev_eui, node.dev_addr, node.nwk, node.app)
+    for _ in range(300):
+        forwarder.hear(node.join_request())
+        site.pass_time(0.3)
+    assert sum(map(len, site.network.devices.by_addr.values())) == 2
+    assert len(site.reader.sessions()) == 2
+    forwarder.hear(honest.uplink(1, reading(2)))  # the node itself notices nothing
+    site.pass_time()
+    assert [record for _, record in site.records()] == [1, 2]
+
+
+def test_dev_nonces_end_at_65535(site: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """It counts upwards for ever (TS001-1.0.4 6.2.5): then the node is registered anew; its session goes on."""
+    node, forwarder = site.otaa(), site.forwarder()
+    node.dev_nonce = 65_535
+    join(site, node, forwarder)
+    forwarder.hear(node.uplink(0, reading(1)))
+    site.pass_time()
+    for nonce in (0, 1, 65_534, 65_535):
+        forwarder.hear(node.join_request(nonce))
+    site.restart()
+    for nonce in (0, 1, 65_534, 65_535):
+        forwarder.hear(node.join_request(nonce))
+    site.pass_time()
+    assert site.counted() == {"duplicate": 1, "old_counter": 3}
+    assert "soil-2 has used up its DevNonces: revoke it and register it anew" in caplog.text
+    forwarder.hear(node.uplink(1, reading(2)))
+    site.pass_time()
+    assert [record for _, record in site.records()] == [1, 2]
+
+
+def test_one_dev_eui_on_two_boards(site: Any) -> None:
+    """A cloned flash: the later of the two that joins has the session, the other one is told so by silence.
+
+    Nothing of either is taken for the other's: records of the one that fell out are refused, not mixed in.
+    """
+    first, forwarder = site.otaa(), site.forwarder()
+    clone = type(first)(first.dev_eui, 0, b"", b"", first.app_key)
+    join(site, first, forwarder)
+    forwarder.hear(first.uplink(0, reading(1)))
+    site.pass_time()
+    forwarder.hear(clone.join_request(0))  # its counter stands where the first one's stood
+    site.pass_time()
+    assert site.counters["duplicate"] == 1
+    forwarder.hear(clone.join_request(1))
+    site.pass_time()
+    clone.take_accept(forwarder.last_phy(), 1)
+    forwarder.hear(clone.uplink(0, reading(50)))
+    forwarder.hear(first.uplink(1, reading(2)))
+    site.pass_time()
+    assert [record for _, record in site.records()] == [1, 50]
+    assert site.counters["unknown_device"] == 1
+
+
+def test_two_joined_nodes_never_get_one_dev_addr(site: Any) -> None:
+    """The addresses that the plain rule would give next are taken already, by a node that never joins."""
+    node, forwarder = site.otaa("joins"), site.forwarder()
+    taken = [site.abp(f"n{turn}", (1 << 8) + turn) for turn in range(1, 4)]
+    join(site, node, forwarder)
+    assert node.dev_addr not in [other.dev_addr for other in taken]
+    forwarder.hear(node.uplink(0, reading(1)))
+    for other in taken:
+        forwarder.hear(other.uplink(0, reading(1)))
+    site.pass_time()
+    assert len(site.records()) == 4
