@@ -13,6 +13,7 @@ from setuptools.command.build_ext import build_ext
 
 HERE = Path(__file__).parent
 SOURCES = "cython_ext"
+MODULES = ("suat_filters.batch", "suat_filters.bank", "suat_samples.samples", "suat_samples.summaries")
 CHECKED = os.environ.get("SUAT_FILTERS_BOUNDSCHECK", "") not in ("", "0")
 KIND = "checked" if CHECKED else "plain"
 HEADERS = sorted(str(path.relative_to(HERE)) for path in (HERE / SOURCES).glob("*/kernels/*.hpp"))
@@ -46,7 +47,7 @@ def extension(name: str) -> Extension:
 
 setup(
     ext_modules=cythonize(  # type: ignore[no-untyped-call]
-        [extension("suat_filters.batch"), extension("suat_filters.bank"), extension("suat_samples.samples")],
+        [extension(name) for name in MODULES],
         include_path=[SOURCES],
         build_dir=f"build/filters-{KIND}",
         compiler_directives={

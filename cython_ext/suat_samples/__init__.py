@@ -1,9 +1,10 @@
-"""The hot loops over kept samples, without a Python object a reading: clean one, write it as line protocol.
+"""The hot loops over kept samples, without a Python object a reading: clean, sum up, write as line protocol.
 
 A sample is its packed body (docs/payload.md): masks, then little-endian integers. What the masks mean, how a field is
 calibrated and what a point is called is the caller's to say, once for each kind of body; `Cleaning` and `Lines` keep it.
 """
 
 from suat_samples.samples import Cleaning, Lines, masks
+from suat_samples.summaries import summarise
 
-__all__ = ["Cleaning", "Lines", "masks"]
+__all__ = ["Cleaning", "Lines", "masks", "summarise"]

@@ -12,11 +12,12 @@ from suat.quality.calibrate import NodeCalibration
 from suat.quality.clean import NodeFilters
 from suat.records import KeptSample
 from suat.store.channels import CHANNELS
-from suat.store.packed import pack_cleaned
+from suat.store.packed import pack_cleaned, unpack_window
 from suat.store.points import Points
 from suat.store.rows import SampleRow
 from suat_filters import FilterBank
-from suat_samples import Cleaning, Lines, masks
+from suat_samples import Cleaning, Lines, masks, summarise
+from suat_sim import plain_samples
 from suat_sim.kept import device
 from suat_sim.plain_samples import PlainFilters, lines, parts
 from suat_wire.fields import GROUPS, KINDS
@@ -56,6 +57,43 @@ def test_a_cleaned_body_is_that_of_the_plain_filters(sent: list[tuple[Raw, int]]
         time_us += pause_s * 1_000_000
         sample = KeptSample(number, 1, number, time_us, pack(values))
         assert node.run([sample], CALIBRATION) == [plain.clean(sample.body, time_us / 1e6, CALIBRATION)]
+
+
+_steps = st.lists(
+    st.tuples(st.integers(0, 20 * 60), st.dictionaries(st.integers(0, 90), st.integers(-(10**7), 10**7) | st.none()))
+)
+
+
+@given(_steps, st.lists(st.integers(60, 7200), min_size=1, max_size=9))
+def test_windows_are_what_plain_python_sums_up(
+    steps: list[tuple[int, dict[int, int | None]]], lengths_s: list[int]
+) -> None:
+    time_us = 1_780_000_000_000_000
+    edges, rows = [time_us], []
+    for length_s in lengths_s:
+        edges.append(edges[-1] + length_s * 1_000_000)
+    for pause_s, channels in steps:
+        time_us += pause_s * 1_000_000
+        if time_us < edges[-1]:
+            entries = [
+                (code, 0, math.nan if value is None else value / 10_000) for code, value in sorted(channels.items())
+            ]
+            rows.append((time_us, pack_cleaned(entries)))
+    found, expected = summarise(rows, edges), plain_samples.summarise(rows, edges)
+    assert found.keys() == expected.keys()
+    for start, body in found.items():
+        for mine, plain in zip(unpack_window(body), unpack_window(expected[start]), strict=True):
+            assert repr(mine._replace(mean=0.0)) == repr(plain._replace(mean=0.0))  # NaN too
+            assert mine.mean == pytest.approx(plain.mean, rel=1e-15, abs=1e-18, nan_ok=True)
+
+
+def test_rows_outside_the_windows_are_refused() -> None:
+    body = pack_cleaned([(0, 0, 1.0)])
+    for rows, edges in (([(9, body)], [10, 20]), ([(20, body)], [10, 20]), ([(15, body), (12, body)], [10, 14, 20])):
+        with pytest.raises(ValueError, match="a sample be"):
+            summarise(rows, edges)
+    with pytest.raises(ValueError, match="damaged"):
+        summarise([(12, body[:-1])], [10, 20])
 
 
 _numbers = st.one_of(st.floats(), st.floats(-100, 100), st.integers(-(10**6), 10**6).map(lambda n: n / 10_000))

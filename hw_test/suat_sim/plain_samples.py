@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 
 from suat.quality.calibrate import NO_CALIBRATION, NodeCalibration, plan
 from suat.quality.settings import SETTINGS
 from suat.store.channels import BY_FIELD, BY_NAME, PROBES
-from suat.store.packed import pack_cleaned, unpack_cleaned
+from suat.store.packed import Summary, pack_cleaned, pack_window, unpack_cleaned
 from suat.store.rows import SampleRow
 from suat_filters import FROZEN, FilterBank
 from suat_wire.payload import GROUPS, unpack
@@ -45,6 +46,31 @@ class PlainFilters:
                 value, more = bank.push(0, time, value)
                 entries[code] = flags | more, value
         return pack_cleaned((code, *entries[code]) for code in sorted(entries))
+
+
+def summarise(rows: Sequence[tuple[int, bytes]], edges: Sequence[int]) -> dict[int, bytes]:
+    """The windows between the edges that hold a sample, by start; the mean is exact and rounded once."""
+    found: dict[int, dict[int, list[float]]] = {}
+    for time_us, body in rows:
+        start = max(edge for edge in edges if edge <= time_us)
+        for code, _, value in unpack_cleaned(body):
+            found.setdefault(start, {}).setdefault(code, []).extend([value] if value == value else [])
+        found.setdefault(start, {})
+    return {
+        start: pack_window(
+            Summary(
+                code,
+                len(values),
+                *(
+                    (min(values), max(values), math.fsum(values) / len(values), values[-1], statistics.median(values))
+                    if values
+                    else (math.nan,) * 5
+                ),
+            )
+            for code, values in sorted(channels.items())
+        )
+        for start, channels in found.items()
+    }
 
 
 def parts(fields: Sequence[tuple[str, str]]) -> dict[str, list[str]]:

@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import heapq
 import math
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-import numpy as np
-from suat_filters import resample
+from suat_samples import summarise
 
 from suat.store.journal import Journal
-from suat.store.packed import Array, Summary, pack_window
+from suat.store.packed import Summary, pack_window
 from suat.store.reader import Reader
 from suat.store.rows import Derived, WindowRow
 
@@ -30,8 +28,9 @@ WIDTHS_S = (QUARTER_S, HOUR_S, DAY_S)
 GRACE_S = 120  # [D] what was sent again, after one lost frame, is mostly there by then
 SINK = "windows"
 RUN_LIMIT = 4000  # windows of one transaction
-AHEAD_US = 2 * 86_400_000_000  # what ends later than that from now has a time that a wrong clock gave
+AHEAD_US = 2 * 86_400_000_000  # what begins later than that from now has a time that a wrong clock gave
 _SPAN = 64  # windows of a node not further apart than this many are read in one go
+_QUARTER_US = QUARTER_S * 1_000_000
 _NAN = math.nan
 
 Bounds = tuple[int, int]
@@ -101,6 +100,8 @@ class Windows:
             self._told = max(self._told, seq)
 
     def _touch(self, registration: int, time_us: int, seq: int) -> None:
+        if (registration, QUARTER_S, time_us - time_us % _QUARTER_US) in self._dirty:
+            return  # so are the longer ones around it: none of them is computed before it
         for width_s in WIDTHS_S:
             start, end = self._bucketer.bounds(width_s, time_us)
             key = (registration, width_s, start)
@@ -120,9 +121,9 @@ class Windows:
         due: list[tuple[int, int, int, int]] = []
         while self._closing and self._closing[0][0] <= now_us and len(due) < RUN_LIMIT:
             due.append(heapq.heappop(self._closing))
-        if ahead := [entry for entry in self._closing if entry[0] > now_us + AHEAD_US]:
+        if ahead := [entry for entry in self._closing if entry[3] > now_us + AHEAD_US]:
             due += ahead
-            self._closing = [entry for entry in self._closing if entry[0] <= now_us + AHEAD_US]
+            self._closing = [entry for entry in self._closing if entry[3] <= now_us + AHEAD_US]
             heapq.heapify(self._closing)
         if not due:
             return 0
@@ -163,45 +164,14 @@ class Windows:
             end = self._bucketer.bounds(width_s, span[-1])[1]
             summaries = self._summaries(registration, width_s, span[0], end)
             for start in span:
-                yield WindowRow(registration, width_s, start, pack_window(summaries.get(start, [])))
+                yield WindowRow(registration, width_s, start, summaries.get(start, b""))
 
-    def _summaries(self, registration: int, width_s: int, since_us: int, until_us: int) -> dict[int, list[Summary]]:
-        """Of all windows of a stretch: the channels that were read in it, by rising code."""
-        times, entries, origin = self._reader.cleaned_entries(registration, since_us, until_us)
+    def _summaries(self, registration: int, width_s: int, since_us: int, until_us: int) -> dict[int, bytes]:
+        """The windows of a stretch that hold a sample, by start: each channel that was read in it."""
         edges = [since_us]
         while edges[-1] < until_us:
             edges.append(self._bucketer.bounds(width_s, edges[-1])[1])
-        found: dict[int, list[Summary]] = {}
-        for code in np.unique(entries["code"]).tolist():
-            mine = entries["code"] == code
-            at_us, values = times[origin[mine]], entries["value"][mine]
-            for start, summary in summarise(code, at_us, values, edges, width_s):
-                found.setdefault(start, []).append(summary)
-        return found
-
-
-def summarise(
-    code: int, times_us: Array, values: Array, edges: Sequence[int], width_s: int
-) -> Iterator[tuple[int, Summary]]:
-    """(start, summary) of each window between `edges` in which the channel was read; of usable values alone."""
-    times = times_us / 1e6
-    places = np.searchsorted(np.asarray(edges), times_us, side="right") - 1
-    empty = {edges[place]: Summary(code, 0, _NAN, _NAN, _NAN, _NAN, _NAN) for place in np.unique(places).tolist()}
-    if width_s != DAY_S:
-        empty.update(_resampled(code, times, values, float(width_s), 0.0))
-    else:
-        for place in np.unique(places).tolist():
-            low, high = bisect_left(times_us, edges[place]), bisect_left(times_us, edges[place + 1])
-            length = (edges[place + 1] - edges[place]) / 1e6
-            empty.update(_resampled(code, times[low:high], values[low:high], length, edges[place] / 1e6))
-    yield from empty.items()
-
-
-def _resampled(code: int, times: Array, values: Array, width: float, origin: float) -> Iterator[tuple[int, Summary]]:
-    table = resample(times, values, width, origin)
-    columns = [table[name].tolist() for name in ("start", "count", "min", "max", "mean", "last", "median")]
-    for start, *statistics in zip(*columns, strict=True):
-        yield round(start * 1e6), Summary(code, *statistics)
+        return summarise(self._reader.cleaned_bodies(registration, since_us, until_us), edges)
 
 
 def _spans(starts: list[int], gap_us: int) -> Iterator[list[int]]:

@@ -268,14 +268,18 @@ class Reader:
 
     def cleaned_entries(self, registration: int, since_us: int, until_us: int) -> tuple[Array, Array, Array]:
         """(sample times [us], entries of all channels (`packed.CLEANED`), each entry's sample) of a node, by time."""
-        rows = self._ask(
+        rows = self.cleaned_bodies(registration, since_us, until_us)
+        times = np.fromiter((row[0] for row in rows), np.int64, len(rows))
+        entries, origin = stack([row[1] for row in rows], CLEANED)
+        return times, entries, origin
+
+    def cleaned_bodies(self, registration: int, since_us: int, until_us: int) -> list[tuple[int, bytes]]:
+        """(time [us], cleaned body) of a node's samples, by time."""
+        return self._ask(
             "SELECT s.time_us, c.body FROM sample s JOIN cleaned c ON c.sample = s.id"
             " WHERE s.registration = ? AND s.time_us >= ? AND s.time_us < ? ORDER BY s.time_us, s.record",
             (registration, since_us, until_us),
         )
-        times = np.fromiter((row[0] for row in rows), np.int64, len(rows))
-        entries, origin = stack([row[1] for row in rows], CLEANED)
-        return times, entries, origin
 
     # Windows
 

@@ -1,0 +1,3 @@
+from collections.abc import Iterable, Sequence
+
+def summarise(rows: Iterable[tuple[int, bytes]], edges: Sequence[int]) -> dict[int, bytes]: ...
