@@ -79,7 +79,7 @@ app.command(
 app.command(
     "resend",
     short_help="Send kept points to InfluxDB again.",
-    epilog=examples("suat resend --since 2026-06-01"),
+    epilog=examples("suat resend --since 2026-06-01", "suat resend --since 2026-06-01T06:00:00Z --sink district"),
 )(recompute.resend)
 app.command(
     "refilter",
@@ -129,16 +129,22 @@ device_app.command(
 device_app.command("revoke", short_help="Take a node out of use.", epilog=examples("suat device revoke upper-3"))(
     device.revoke
 )
-letters_app.command("list", epilog=examples("suat dead-letters list --json | jq .reason"))(dead_letters.show)
-letters_app.command("retry", short_help="Send them once more.", epilog=examples("suat dead-letters retry --id 12"))(
-    dead_letters.retry
-)
+letters_app.command(
+    "list", epilog=examples("suat dead-letters list --json | jq .reason", "suat dead-letters list --sink district")
+)(dead_letters.show)
+letters_app.command(
+    "retry",
+    short_help="Send them once more.",
+    epilog=examples("suat dead-letters retry --id 12", "suat dead-letters retry --sink district"),
+)(dead_letters.retry)
 modbus_app.command(
     "read", short_help="Ask a device once.", epilog=examples("suat modbus read --device tank-level --config suat.toml")
 )(modbus.read)
-letters_app.command("drop", short_help="Forget them.", epilog=examples("suat dead-letters drop --id 12 --id 13"))(
-    dead_letters.drop
-)
+letters_app.command(
+    "drop",
+    short_help="Forget them.",
+    epilog=examples("suat dead-letters drop --id 12 --id 13", "suat dead-letters drop --sink district"),
+)(dead_letters.drop)
 
 
 def _version(wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import shutil
@@ -186,6 +187,8 @@ def _sinks(config: Config) -> Iterator[Finding]:
         yield Finding("good", "no InfluxDB is configured: the journal and the board page stand alone")
     for name, table in config.sinks.items():
         yield from _sink("InfluxDB" if len(config.sinks) == 1 else f"InfluxDB ({name})", table)
+    if config.journal_path.exists():
+        yield from _letters(config)
 
 
 def _sink(name: str, table: InfluxTable) -> Iterator[Finding]:
@@ -196,10 +199,17 @@ def _sink(name: str, table: InfluxTable) -> Iterator[Finding]:
         for place in places(table.buckets).values():
             answer = writer.write(place, [])
             # An empty write asks for the same rights as a full one; what it has to say of the lines is no matter.
-            if answer.verdict in (Verdict.DONE, Verdict.BAD_LINES):
+            if answer.verdict in (Verdict.DONE, Verdict.BAD_LINES, Verdict.DOUBTFUL):
                 yield Finding("good", f"{name} takes points into {place}")
             else:
-                todo = "see docs/operator.md, InfluxDB" if answer.verdict is Verdict.REFUSED else "is it running?"
+                todo = "see docs/forwarding.md" if answer.verdict is Verdict.REFUSED else "is it running?"
                 yield Finding("bad", f"{name} at {table.url}, {place}: {answer.reason}", todo)
     finally:
         writer.close()
+
+
+def _letters(config: Config) -> Iterator[Finding]:
+    with contextlib.suppress(JournalError), Reader(config.journal_path) as reader:  # told of already
+        count = len(reader.dead_letters())
+        if count:
+            yield Finding("look", f"{count} points were refused by InfluxDB", "see why: suat dead-letters list")

@@ -11,6 +11,7 @@ from typing import Any
 from suat import running
 from suat.config import Config
 from suat.serial_line import port_fault as line_fault
+from suat.store.tables import OWN
 from suat.tables import Bound, host_port
 
 
@@ -22,7 +23,7 @@ def faults(config: Config) -> list[str]:
 def secrets(config: Config) -> list[str]:
     """Token and password files that can't be read, are empty, or open to others."""
     tables: list[tuple[str, Any]] = [(f'ingest "{entry.kind}"', entry) for entry in config.ingest]
-    tables.append(("influx", config.influx))
+    tables += [(name if name == OWN else f'sink "{name}"', table) for name, table in config.sinks.items()]
     lines = []
     for where, table in tables:
         for key in ("token_file", "password_file", "key_file"):

@@ -29,7 +29,7 @@ class Database:
         self.answer = answer
         self.points: dict[tuple[str, str, str], str] = {}
         self.requests: list[tuple[str, int]] = []
-        self.closed = False
+        self.closed = self.hung_up = False
 
     def write(self, place: str, lines: Sequence[str]) -> Answer:
         self.requests.append((place, len(lines)))
@@ -38,6 +38,9 @@ class Database:
             for line in lines:
                 self.points[place, line.split(" ")[0], line.rsplit(" ", 1)[1]] = line
         return answer
+
+    def hang_up(self) -> None:
+        self.hung_up = True
 
     def close(self) -> None:
         self.closed = True
@@ -319,7 +322,7 @@ def test_a_stop_does_not_wait_for_a_long_search(bench: Bench) -> None:
     database = Database(answer)
     stopped.append(bench.forwarder(database))
     bench.run(60)
-    assert len(database.requests) == 20 and database.closed
+    assert len(database.requests) == 20 and database.hung_up and database.closed
 
 
 def test_retry_after_is_obeyed(bench: Bench) -> None:

@@ -23,6 +23,11 @@ data_dir = "data"
 url = "%s"
 api = "v1"
 database = "pasture"
+[[sink]]
+name = "district"
+url = "%s"
+api = "v1"
+database = "district"
 """
 BAD = "soil,node=upper-3 moisture=1.0.0 1780000000000000"
 
@@ -30,15 +35,16 @@ BAD = "soil,node=upper-3 moisture=1.0.0 1780000000000000"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
     with influxd(tmp_path_factory.mktemp("influx")) as running:
-        running.query('CREATE DATABASE "pasture"')
-        for policy in ("pasture", "pasture_15m", "pasture_1h", "pasture_1d"):
-            running.query(f'CREATE RETENTION POLICY "{policy}" ON "pasture" DURATION INF REPLICATION 1')
+        for database in ("pasture", "district"):
+            running.query(f'CREATE DATABASE "{database}"')
+            for policy in ("pasture", "pasture_15m", "pasture_1h", "pasture_1d"):
+                running.query(f'CREATE RETENTION POLICY "{policy}" ON "{database}" DURATION INF REPLICATION 1')
         yield running
 
 
 @pytest.fixture
 def folder(tmp_path: Path, server: Influxd, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "suat.toml").write_text(CONFIG % server.url)
+    (tmp_path / "suat.toml").write_text(CONFIG % (server.url, server.url))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SUAT_CONFIG", "suat.toml")
     with Journal(tmp_path / "data" / "journal.db") as journal:
@@ -79,10 +85,28 @@ def test_one_alone_and_none_that_is_not_there(folder: Path, capsys: pytest.Captu
 
 
 def test_nobody_answers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder / "suat.toml").write_text(CONFIG % "http://127.0.0.1:9")
+    (folder / "suat.toml").write_text(CONFIG % ("http://127.0.0.1:9", "http://127.0.0.1:9"))
     status, _, err = run(capsys, "dead-letters retry")
     assert status == 1 and err.count("\n") == 1 and "stay dead letters" in err
     assert len(listed(capsys)) == 3
+
+
+def test_each_sink_has_letters_of_its_own(folder: Path, server: Influxd, capsys: pytest.CaptureFixture[str]) -> None:
+    other = "soil,node=lower-1 moisture=0.3 1780000000000001"
+    with Journal(folder / "data" / "journal.db") as journal:
+        journal.dead_letter("district", 1_780_000_000_000_000, [(other, "401")])
+        journal.dead_letter("former", 1_780_000_000_000_000, [(other, "401")])
+    assert run(capsys, "dead-letters retry --sink district --json") == (0, '{"taken": 1, "refused": 0}\n', "")
+    assert "lower-1" in json.dumps(server.query('SELECT * FROM "district"."pasture"."soil"'))
+    assert "lower-1" not in json.dumps(server.query('SELECT * FROM "pasture"."pasture"."soil"'))
+    assert sorted(listed(capsys)) == [1, 2, 3, 5]
+    status, _, err = run(capsys, "dead-letters retry")
+    assert status == 2 and 'the sink "former" of dead letter 5 is gone' in err and err.count("\n") == 1
+    assert run(capsys, "dead-letters drop --sink former") == (0, "1 dropped\n", "")
+    assert sorted(listed(capsys)) == [1, 2, 3]
+    for line in ("dead-letters list --sink distrct", "dead-letters retry --sink distrct"):
+        status, _, err = run(capsys, line)
+        assert status == 2 and "distrct" in err and "district" in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

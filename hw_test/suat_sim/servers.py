@@ -161,18 +161,62 @@ bind-address = "127.0.0.1:{backup_port}"
 """
 
 
+class Disk:
+    """A disk of its own size, seen by the programs that are started on it: a tmpfs in a mount namespace."""
+
+    def __init__(self, folder: Path, size_mb: int, holder: subprocess.Popen[bytes]) -> None:
+        self.enter = ["nsenter", "-U", "-m", "--preserve-credentials", "-t", str(holder.pid)]
+        self.size_mb = size_mb
+        self._seen = Path(f"/proc/{holder.pid}/root") / folder.relative_to("/")
+
+    def fill(self, but_kb: int = 0) -> None:
+        """Leave only `but_kb` free."""
+        with (self._seen / "ballast").open("ab", buffering=0) as ballast:
+            with suppress(OSError):
+                while ballast.write(bytes(65536)):
+                    pass
+            ballast.truncate(max(0, ballast.tell() - but_kb * 1024))
+
+    def free(self) -> None:
+        """What filled it is gone."""
+        (self._seen / "ballast").unlink()
+
+
 @contextmanager
-def influxd(folder: Path, *, auth: tuple[str, str] | None = None, http: str = "") -> Iterator[Influxd]:
-    """A private influxd in `folder`. `auth`: a name and password that must be given; `http`: more lines of [http]."""
-    folder = folder / "influxd"
+def small_disk(folder: Path, size_mb: int) -> Iterator[Disk]:
+    """A disk of `size_mb` at `folder`, which is made; ServerError where the kernel does not give one."""
     folder.mkdir(parents=True)
-    port = free_port()
+    mount = 'mount -t tmpfs -o size="$1" suat "$0" && echo ready && exec sleep infinity'
+    command = ["unshare", "-r", "-m", "sh", "-c", mount, str(folder), f"{size_mb}m"]
+    holder = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert holder.stdout is not None and holder.stderr is not None
+    try:
+        if holder.stdout.readline() != b"ready\n":
+            raise ServerError(f"no disk of its own can be had here: {holder.stderr.read().decode()}")
+        yield Disk(folder, size_mb, holder)
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+@contextmanager
+def influxd(
+    folder: Path, *, auth: tuple[str, str] | None = None, http: str = "", disk: Disk | None = None
+) -> Iterator[Influxd]:
+    """A private influxd in `folder`. `auth`: a name and password that must be given; `http`: more lines of [http].
+
+    `disk`: it lies at `folder/influxd`, and all that influxd keeps lies on it.
+    """
     settings = folder / "influxdb.conf"
+    folder = folder / "influxd"
+    folder.mkdir(parents=True, exist_ok=disk is not None)
+    port = free_port()
     text = _INFLUXD.format(
         folder=folder, port=port, backup_port=free_port(), auth=str(auth is not None).lower(), more=http
     )
     settings.write_text(text, encoding="utf-8")
-    server = Influxd(folder, [program("influxd", "influxdb"), "-config", str(settings)], port, "/ping")
+    command = [*(disk.enter if disk else ()), program("influxd", "influxdb"), "-config", str(settings)]
+    server = Influxd(folder, command, port, "/ping")
     server.start()
     try:
         if auth is not None:

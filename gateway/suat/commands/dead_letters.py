@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, existing_journal, iso_utc
+from suat.commands.options import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    SinkOption,
+    chosen_sinks,
+    existing_journal,
+    iso_utc,
+)
 from suat.config import load
 from suat.errors import UsageError
 
@@ -20,58 +28,79 @@ ChosenOption = Annotated[
 ]
 
 
-def show(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+def show(config: ConfigOption = DEFAULT_CONFIG, sink: SinkOption = None, as_json: JsonOption = False) -> None:
     """What was set aside, when and why, the oldest first."""
-    letters = _letters(load(config), None)
+    letters = _letters(load(config), None, sink)
     for letter in letters:
         if as_json:
             row = {**letter._asdict(), "at": iso_utc(letter.at_us)}
             del row["at_us"]
             print(json.dumps(row, ensure_ascii=False))
         else:
-            print(f"{letter.id}  {iso_utc(letter.at_us)}  {letter.reason}\n    {letter.line}")
+            print(f"{letter.id}  {letter.sink}  {iso_utc(letter.at_us)}  {letter.reason}\n    {letter.line}")
     if not letters and not as_json:
         print("no dead letters: InfluxDB has taken every point")
 
 
-def retry(config: ConfigOption = DEFAULT_CONFIG, chosen: ChosenOption = None) -> None:
+def retry(
+    config: ConfigOption = DEFAULT_CONFIG,
+    chosen: ChosenOption = None,
+    sink: SinkOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Send them once more, when what they were refused for is mended; those that are taken leave the list."""
     from suat.store.influx_http import open_writer
     from suat.store.journal import Journal
     from suat.store.letters import retry as send_again
 
     settings = load(config)
-    if settings.influx is None:
-        raise UsageError(f"{config}: there is no [influx]: nothing to send to")
-    letters = _letters(settings, chosen)
-    writer = open_writer(settings.influx)
-    try:
-        with Journal(existing_journal(settings)) as journal:
-            outcome = send_again(journal, letters, writer, settings.influx.buckets)
-    finally:
-        writer.close()
-    print(f"{outcome.taken} taken, {outcome.refused} refused again")
-    if outcome.refused:
+    tables = chosen_sinks(settings, sink, config)
+    letters = _letters(settings, chosen, sink)
+    for letter in letters:
+        if letter.sink not in tables:
+            raise UsageError(
+                f'{config}: the sink "{letter.sink}" of dead letter {letter.id} is gone; drop what it refused: '
+                f"suat dead-letters drop --sink {letter.sink}"
+            )
+    taken = refused = 0
+    with Journal(existing_journal(settings)) as journal:
+        for name, table in tables.items():
+            writer = open_writer(table)
+            try:
+                outcome = send_again(journal, [x for x in letters if x.sink == name], writer, table.buckets)
+            finally:
+                writer.close()
+            taken += outcome.taken
+            refused += outcome.refused
+    print(json.dumps({"taken": taken, "refused": refused}) if as_json else f"{taken} taken, {refused} refused again")
+    if refused:
         raise typer.Exit(1)
 
 
-def drop(config: ConfigOption = DEFAULT_CONFIG, chosen: ChosenOption = None) -> None:
+def drop(
+    config: ConfigOption = DEFAULT_CONFIG,
+    chosen: ChosenOption = None,
+    sink: SinkOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Forget them: the readings stay in the journal, InfluxDB never gets these points."""
     from suat.store.journal import Journal
 
     settings = load(config)
-    letters = _letters(settings, chosen)
+    letters = _letters(settings, chosen, sink)
     with Journal(existing_journal(settings)) as journal:
         journal.drop_letters([letter.id for letter in letters])
-    print(f"{len(letters)} dropped")
+    print(json.dumps({"dropped": len(letters)}) if as_json else f"{len(letters)} dropped")
 
 
-def _letters(settings: Config, chosen: list[int] | None) -> list[Letter]:
+def _letters(settings: Config, chosen: list[int] | None, sink: str | None) -> list[Letter]:
     from suat.store.journal import Reader
     from suat.store.letters import Letter
 
     with Reader(existing_journal(settings)) as reader:
-        letters = [Letter(*row) for row in reader.dead_letters()]
+        letters = [Letter(*row) for row in reader.dead_letters(sink)]
+    if sink is not None and not letters and sink not in settings.sinks:
+        raise UsageError(f"--sink {sink}: there is no such sink; known are {', '.join(settings.sinks) or 'none'}")
     if not chosen:
         return letters
     known = {letter.id for letter in letters}

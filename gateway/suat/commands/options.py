@@ -10,12 +10,17 @@ import typer
 
 from suat.config import Config
 from suat.errors import SuatError, UsageError
+from suat.store.tables import InfluxTable
+from suat.tables import did_you_mean
 
 ConfigOption = Annotated[
     Path,
     typer.Option("--config", "-c", metavar="FILE", envvar="SUAT_CONFIG", help="The station's configuration file."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object (a line each where there are many).")]
+SinkOption = Annotated[
+    str | None, typer.Option("--sink", metavar="NAME", help='This sink alone: "influx", or the name of a [[sink]].')
+]
 DEFAULT_CONFIG = Path("/etc/suat/suat.toml")
 
 
@@ -24,6 +29,18 @@ def existing_journal(config: Config) -> Path:
     if not config.journal_path.exists():
         raise SuatError(f"{config.journal_path}: there is no journal yet; start the station, or check data_dir")
     return config.journal_path
+
+
+def chosen_sinks(config: Config, name: str | None, file: Path) -> dict[str, InfluxTable]:
+    """The sinks that a command is about, all if no name is given; UsageError when there is none, or not that one."""
+    if not config.sinks:
+        raise UsageError(f"{file}: there is no [influx] and no [[sink]]: nothing to send to")
+    if name is None:
+        return config.sinks
+    if name not in config.sinks:
+        known = list(config.sinks)
+        raise UsageError(f'{file}: there is no sink "{name}"{did_you_mean(name, known)}; known are {", ".join(known)}')
+    return {name: config.sinks[name]}
 
 
 def instant_us(text: str, option: str) -> int:

@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from suat import running
-from suat.commands.options import DEFAULT_CONFIG, ConfigOption, existing_journal, instant_us
+from suat.commands.options import DEFAULT_CONFIG, ConfigOption, SinkOption, chosen_sinks, existing_journal, instant_us
 from suat.config import load
-from suat.errors import UsageError
 
 
 def resend(
@@ -18,18 +17,18 @@ def resend(
         str, typer.Option(metavar="ISO", help="From this instant on (ISO 8601; UTC unless it says else).")
     ],
     config: ConfigOption = DEFAULT_CONFIG,
+    sink: SinkOption = None,
 ) -> None:
     """Have the running station send kept points to InfluxDB again, from an instant on."""
     from suat.store.journal import Journal
 
     settings = load(config)
     since_us = instant_us(since, "--since")
-    if settings.influx is None:
-        raise UsageError(f"{config}: there is no [influx]: nothing to send to")
+    chosen_sinks(settings, sink, config)
     with Journal(existing_journal(settings)) as journal:
-        ranges = journal.resend(since_us)
+        ranges = journal.resend(since_us, sink)
     who = "the running station" if running.seen(settings) else "the station when it runs"
-    print(f"{ranges} ranges of points will be sent again by {who}")
+    print(f"{ranges} ranges of points will be sent{f' to {sink}' if sink else ''} again by {who}")
 
 
 def refilter(

@@ -132,7 +132,9 @@ class Forwarder:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._busy:
+        if self._busy:
+            self._writer.hang_up()
+        else:
             self._persist()
             self._writer.close()
 
@@ -160,14 +162,12 @@ class Forwarder:
     # On the sink's own thread
 
     def _turn(self) -> Answer | None:
-        """Take a load out of the outbox if there is none left, and tell it; the answer that stopped it."""
+        """Take a load out of the outbox if there is none left, and tell one part of it; the answer that stopped it."""
         if self._load is None:
             self._load = self._take(self._place)
             self._load.cut(self._batch_lines)
         load = self._load
-        while load.parts:
-            if self._stopped:
-                return Answer(Verdict.DOWN, "the station stops")
+        if load.parts:
             width, lines = load.parts[-1]
             answer = self._writer.write(self._places[width], lines)
             if answer.verdict is Verdict.BROKEN:
@@ -177,11 +177,8 @@ class Forwarder:
                 return answer
             load.parts.pop()
             self._settle(load, width, lines, answer)
-        if load.letters and not load.taken and not load.known_bad:
-            doubt = self._in_doubt(load)
-            if doubt is not None:
-                return doubt
-        self._batch_lines = min(BATCH_LINES, self._batch_lines + 1 + self._batch_lines // 20)  # after a 413
+        if not load.parts and load.letters and not load.taken and not load.known_bad:
+            return self._in_doubt(load)
         return None
 
     def _in_doubt(self, load: _Load) -> Answer | None:
@@ -274,6 +271,8 @@ class Forwarder:
             self._load = load
             if load is not None:
                 load.more = True  # of what is kept until it is told, `wake` says nothing
+        elif load is not None and load.parts:
+            self._load = load
         elif load is not None:
             self._finish(load)
         if self._stopped:
@@ -282,11 +281,12 @@ class Forwarder:
             self._trouble(answer)
         else:
             self._wait_s = RETRY_S[0]
-            more = load is not None and load.more
+            more = load is not None and (load.more or load.parts)
             self._schedule(0.0 if more else self._linger_s() if self._woken else POLL_S)
 
     def _finish(self, load: _Load) -> None:
         """A load was told."""
+        self._batch_lines = min(BATCH_LINES, self._batch_lines + 1 + self._batch_lines // 20)  # after a 413
         self._place = load.end
         self.points_sent += load.taken
         self._unwritten += load.taken

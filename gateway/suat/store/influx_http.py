@@ -74,6 +74,9 @@ class Writer(Protocol):
     def write(self, place: str, lines: Sequence[str]) -> Answer:
         """Write lines to a bucket (v2) or retention policy (v1)."""
 
+    def hang_up(self) -> None:
+        """End a request that is under way on another thread."""
+
     def close(self) -> None: ...
 
 
@@ -155,7 +158,7 @@ class Transport:
     def request(self, method: str, url: str, *, body: Any = None, headers: Any = None, **_: Any) -> Reply:
         """Send and read. HTTPError, OSError; `answer_of` says what these mean."""
         self._cut = False
-        timer = threading.Timer(self._timeout_s, self._cut_off)
+        timer = threading.Timer(self._timeout_s, self.hang_up)
         timer.daemon = True
         timer.start()
         try:
@@ -182,7 +185,8 @@ class Transport:
         """A connection was made: the one to cut."""
         self._socket = connection
 
-    def _cut_off(self) -> None:
+    def hang_up(self) -> None:
+        """End the request that is under way on another thread."""
         self._cut = True
         if self._socket is not None:
             with contextlib.suppress(OSError):  # it is closed already
@@ -286,6 +290,9 @@ class V1Writer:
             self._headers = None  # the password may have been changed meanwhile
         return answer
 
+    def hang_up(self) -> None:
+        self._transport.hang_up()
+
     def close(self) -> None:
         self._transport.clear()
 
@@ -344,6 +351,9 @@ class V2Writer:
         kind: Any = write_service.WriteService
         self._service = kind(self._client.api_client)
         return None
+
+    def hang_up(self) -> None:
+        self._transport.hang_up()
 
     def close(self) -> None:
         if self._client is not None:

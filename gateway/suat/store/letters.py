@@ -51,8 +51,8 @@ def retry(journal: Journal, letters: Sequence[Letter], writer: Writer, buckets: 
         if answer.verdict is Verdict.DONE:
             journal.drop_letters([letter.id for letter in part])
             taken += len(part)
-        elif answer.verdict not in (Verdict.BAD_LINES, Verdict.TOO_LARGE):
-            raise SuatError(f"influx: {answer.reason}; {taken} were taken, the others stay dead letters")
+        elif answer.verdict not in (Verdict.BAD_LINES, Verdict.DOUBTFUL, Verdict.TOO_LARGE):
+            raise SuatError(f"{part[0].sink}: {answer.reason}; {taken} were taken, the others stay dead letters")
         elif len(part) == 1:
             refused += 1
         else:

@@ -46,11 +46,13 @@ class Sinks:
             forwarder.stop()
 
     def measure(self) -> None:
-        """Bring the figures for `/metrics` up to date; JournalError."""
+        """Bring the figures for `/metrics` up to date, and see what a command has added; JournalError."""
         worst = 0
         for name, forwarder in self.forwarders.items():
             backlog = forwarder.backlog()
             worst = max(worst, backlog)
+            if backlog:
+                forwarder.wake()
             SINK_BACKLOG.labels(name).set(backlog)
             SINK_TROUBLE.labels(name).set(forwarder.problem is not None)
             SINK_POINTS.labels(name).set(forwarder.points_sent)

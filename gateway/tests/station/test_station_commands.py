@@ -97,6 +97,7 @@ WRONG: list[tuple[str, int, list[str]]] = [
     ("resend", 2, ["suat resend: Missing option '--since'"]),
     ("resend --since x", 2, ["--since"]),
     ("resend --since 2026-06-01", 2, ["there is no [influx]"]),
+    ("dead-letters retry", 2, ["there is no [influx]"]),
     ("refilter", 1, ["there is no journal yet"]),
     ("refilter --since x", 2, ["--since"]),
     ("device", 2, ["Usage: suat device"]),
