@@ -252,3 +252,34 @@ def test_a_commit_that_fails_is_cleaned_later(bench: Bench, monkeypatch: pytest.
     found = bench.cleaned()
     bench.journal.derive = derive  # type: ignore[method-assign]
     assert found == in_order(bench.journal.path.parent / "again", rows)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_sample_without_a_possible_date_is_kept_with_the_clock_flag(tmp_path: Path, restarted: bool) -> None:
+    """An age of 68 years: dated at the floor, no value, the filters as if it had never come."""
+    results = []
+    for name in ("with", "without"):
+        bench = Bench(tmp_path / name)
+        bench.journal.floor_us = START_US - 86_400_000_000
+        rows = weather(1, 60)
+        bench.commit(rows[:40])
+        bench.cleaner.finish()
+        if name == "with":
+            bench.commit([Row(1000, START_US - 68 * 365 * 86_400_000_000, rows[0].body)], clean=not restarted)
+            if restarted:
+                bench.restart()
+                bench.cleaner.finish()
+            assert not bench.cleaner.pending  # nothing is seen again because of it
+        bench.commit(rows[40:])
+        bench.cleaner.finish()
+        results.append(bench.cleaned())
+        readings = [reading for reading in bench.reader.readings(bench.node) if reading.record == 1000]
+        bench.close()
+        if name == "with":
+            assert {reading.time_us // 1_000_000 for reading in readings} == {(START_US - 86_400_000_000) // 1_000_000}
+            assert {reading.flags & Flag.CLOCK for reading in readings} == {Flag.CLOCK}
+            assert {reading.value for reading in readings} == {None}
+            assert len([reading.raw for reading in readings]) == 4
+    misdated = results[0].pop(1000)
+    assert misdated is not None
+    assert results[0] == results[1]

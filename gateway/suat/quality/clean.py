@@ -5,11 +5,13 @@ the bank has seen (sent again after a loss, found after a power cut) puts the no
 a kept state from before that sample and see all from there again, so that the result is, bit for bit, that of readings
 which came in order. Starting, late samples, a changed calibration and `suat refilter` are all that one replay.
 
-Soil at or below 0 degC masks that probe's moisture: capacitance probes do not see ice as water.
+A sample whose date can't be (its age reaches back before the journal's floor) is kept, flagged `clock` and seen by no
+filter. Soil at or below 0 degC masks that probe's moisture: capacitance probes do not see ice as water.
 """
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -76,15 +78,19 @@ class NodeFilters:
         slot = self.slots[code] = self.bank.grow(SETTINGS[code])
         return slot
 
-    def run(self, samples: Sequence[KeptSample | SampleRow], calibration: NodeCalibration) -> list[bytes]:
-        """Clean samples that come in order: one body each (`store/packed.py`)."""
+    def run(
+        self, samples: Sequence[KeptSample | SampleRow], calibration: NodeCalibration, dated_us: int = 0
+    ) -> list[bytes]:
+        """Clean samples that come in order: one body each (`store/packed.py`).
+
+        The date of those before `dated_us` is no date: they are flagged `clock` and leave the filters as they are.
+        """
         bodies = []
         for sample in samples:
             cleaning = _cleanings.get(masks(sample.body)) or _cleaning_of(sample.body)
-            bodies.append(
-                cleaning.clean(sample.body, sample.time_us / 1e6, self.bank, self.slots, self.grow, calibration)
-            )
-        self.seen = samples[-1].time_us, samples[-1].record
+            time = sample.time_us / 1e6 if sample.time_us >= dated_us else math.nan
+            bodies.append(cleaning.clean(sample.body, time, self.bank, self.slots, self.grow, calibration))
+        self.seen = max(self.seen, (samples[-1].time_us, samples[-1].record))
         return bodies
 
 
@@ -172,16 +178,26 @@ class Cleaner:
         """Clean what was just committed. Late samples, and nodes in replay, are left to `work`."""
         derived = Derived()
         changed: list[tuple[int, list[int]]] = []
+
+        def keep(registration: int, samples: Sequence[KeptSample], bodies: Sequence[bytes]) -> None:
+            derived.cleaned.extend(zip([sample.id for sample in samples], bodies, strict=True))
+            changed.append((registration, [sample.time_us for sample in samples]))
+
         node = attrgetter("registration")
         for registration, group in groupby(sorted(samples, key=node), key=node):
             ordered = sorted(group, key=_key)
             filters = self._live.get(registration)
+            if filters is not None and ordered[0].time_us < self._dated_us:  # of no date: nothing has to be seen again
+                misdated = [sample for sample in ordered if sample.time_us < self._dated_us]
+                ordered = ordered[len(misdated) :]
+                keep(registration, misdated, filters.run(misdated, self._of(registration), self._dated_us))
+                if not ordered:
+                    continue
             if filters is None or _key(ordered[0]) <= filters.seen:
                 self._go_back(registration, _key(ordered[0]))
                 continue
             bodies = self._advance(registration, filters, ordered, derived)
-            derived.cleaned.extend(zip([sample.id for sample in ordered], bodies, strict=True))
-            changed.append((registration, [sample.time_us for sample in ordered]))
+            keep(registration, ordered, bodies)
         if derived.cleaned:
             derived.cleaned.sort()
             try:
@@ -223,6 +239,11 @@ class Cleaner:
         ]
         self._journal.derive(Derived(states=states))
 
+    @property
+    def _dated_us(self) -> int:
+        """What is before it has no date: the journal puts such samples into the first second of its floor."""
+        return self._journal.floor_us + 1_000_000 if self._journal.floor_us else 0
+
     def _of(self, registration: int) -> NodeCalibration:
         return self._calibration.get(registration, NO_CALIBRATION)
 
@@ -262,7 +283,7 @@ class Cleaner:
             if filters.seen != _BEGINNING and filters.seen[0] // DAY_US != day:
                 body = filters.save(self._of(registration))
                 derived.states.append(FilterState(registration, *filters.seen, body))
-            bodies += filters.run(list(group), self._of(registration))
+            bodies += filters.run(list(group), self._of(registration), self._dated_us)
         return bodies
 
     def _replay(self, registration: int, filters: NodeFilters, samples: list[SampleRow]) -> None:
