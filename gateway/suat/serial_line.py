@@ -7,9 +7,11 @@ whole, before it is tried again: no descriptor and no task is left behind.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import re
+import termios
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -166,8 +168,11 @@ class Line:
             self._transport = _transport(asyncio.get_running_loop(), _Ends(self), port)
 
     def _close(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.abort()
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            with contextlib.suppress(OSError, termios.error):  # the port may be gone already
+                transport.serial.reset_output_buffer()  # or closing would wait for a device that reads nothing
+            transport.abort()
 
     def _again(self) -> None:
         if not self._stopped:

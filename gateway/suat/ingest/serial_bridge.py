@@ -244,6 +244,7 @@ class SerialBridge:
         self._board.pinged_us = None
         now_us = round(self._scheduler.monotonic() * 1e6)
         # tmst was read between the two: the sooner the answer came back, the less it can be off
+        self._ingress.on_gateway(self.name)
         self._board.pings.append((now_us - host_us, (host_us + now_us) // 2, tmst))
         if not self._board.ready:
             self._board.ready = True
