@@ -97,7 +97,10 @@ class LinkHistory:
         now = Setting(dr, self.tx_power, self.nb_trans)
         nb_trans = min(_nb_trans(lost, min(self.nb_trans, MAX_NB_TRANS)), most_nb_trans)
         wished = Setting(*_rate_and_power(region, best, dr, self.tx_power), nb_trans)
-        return None if wished == now else wished
+        if wished == now:
+            self.patience.left = SOON  # looking costs as much as all else that is done with a frame
+            return None
+        return wished
 
     def ask(self, setting: Setting) -> None:
         """A LinkADRReq with this setting goes out."""
