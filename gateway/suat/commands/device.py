@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from suat.errors import UsageError
 from suat.network.wired import is_wired
 from suat.records import DeviceRecord
 from suat.tables import did_you_mean
+
+if TYPE_CHECKING:
+    from suat.store.downlinks import Link
 
 
 def add(
@@ -73,15 +76,17 @@ def add(
 
 def list_devices(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """The nodes of the station; never a key."""
+    from suat.store import downlinks as kept
     from suat.store.journal import Reader
 
     settings = load(config)
     if not settings.journal_path.exists():
-        records, keyed, ordered = [], set(), {}
+        records, keyed, ordered, links = [], set(), {}, {}
     else:
         with Reader(settings.journal_path) as reader:
             records = reader.devices()
             ordered = standing(reader)
+            links = reader.read(kept.links)
             keyed = {session.registration for session in reader.sessions()}
     if as_json:
         for record in records:
@@ -99,6 +104,7 @@ def list_devices(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fa
                         "added": iso_utc(record.added_us),
                         "revoked": None if record.revoked_us is None else iso_utc(record.revoked_us),
                         "settings": ordered.get(record.registration),
+                        "link": _link(links.get(record.registration)),
                     },
                     ensure_ascii=False,
                 )
@@ -128,6 +134,19 @@ def revoke(
     with Journal(existing_journal(settings)) as journal:
         record = provision.revoke(journal, RootKeys(settings.station.data_dir), name, _now_us())
     print(f'revoked "{record.name}" (number {record.registration})')
+
+
+def _link(link: Link | None) -> dict[str, object] | None:
+    """What the node's radio was set to, and what it told of itself when it was last asked (DevStatusAns)."""
+    if link is None:
+        return None
+    return {
+        "tx_power": link.tx_power,
+        "nb_trans": link.nb_trans,
+        "battery_254": link.battery,  # 0 external supply, 1 empty to 254 full, 255 unknown (TS001 5.5)
+        "margin_db": link.margin_db,
+        "told": None if link.status_us is None else iso_utc(link.status_us),
+    }
 
 
 def _activation(record: DeviceRecord, keyed: bool) -> str:

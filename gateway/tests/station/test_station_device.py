@@ -102,6 +102,7 @@ def test_settings_are_pending_until_the_node_shows_them(station: Any, concentrat
     found = listed(station, node.name)["settings"]
     assert found["accepted"] == {"interval_s": 1800, "leak_fall": 5}
     assert (found["pending"], found["sent"]) == ({}, 1)
+    assert listed(station, node.name)["link"]["tx_power"] == 0
     assert "confirmed: interval_s 1800, leak_fall 5 (sent 1 times)" in station.suat("device", "list")
     station.stop()
 
