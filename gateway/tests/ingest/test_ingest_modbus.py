@@ -178,11 +178,15 @@ def test_a_device_that_answers_nonsense_is_a_bad_answer(line: Any, name: str) ->
     line.bend = lambda _data: NONSENSE[name](line.options["transport"])
     if name == "a flipped bit" and line.options["transport"] == "tcp":
         pytest.skip("TCP keeps its own sums")
-    (found,) = read(line, unit=1, timeout_s=0.1, **line.options)
+    made = table(line, timeout_s=0.2, **line.options)
+    bus = Bus(made)
+    (found,) = bus.read(made.devices[0], 0)
     assert (found.fault, found.value) == (BAD_ANSWER, None), found
     assert "\n" not in found.text
     line.bend = bytes
-    assert read(line, unit=1, timeout_s=2, **line.options)[0].value == pytest.approx(1.234), "and nothing of it is left"
+    (found,) = bus.read(made.devices[0], 1)
+    assert found.value == pytest.approx(1.234), f"what was left over is not the next answer: {found}"
+    bus.close()
 
 
 @pytest.mark.parametrize(
