@@ -189,6 +189,39 @@ def test_a_device_that_answers_nonsense_is_a_bad_answer(line: Any, name: str) ->
     bus.close()
 
 
+@pytest.mark.parametrize("transport", ["tcp", "rtu_over_tcp"])
+def test_a_flood_is_cut_off_before_it_is_held(transport: str) -> None:
+    """Without an end, as fast as the line takes it, and never an answer: no more than 1 kB is looked at."""
+    held: list[int] = []
+
+    class Watched(Bus):
+        def _note(self, sending: bool, data: bytes) -> bytes:
+            held.append(len(data))
+            return super()._note(sending, data)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def pour() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                while True:
+                    try:
+                        peer.sendall(b"\x00\x01" * 4096)
+                    except OSError:
+                        return
+
+        thread = threading.Thread(target=pour)
+        thread.start()
+        made = table(None, host=f"127.0.0.1:{listener.getsockname()[1]}", transport=transport)
+        bus = Watched(made)
+        began = time.monotonic()
+        assert bus.read(made.devices[0], 0)[0].fault == BAD_ANSWER
+        assert time.monotonic() - began < 2.0
+        bus.close()
+        thread.join(10)
+    assert max(held) <= 1024
+
+
 @pytest.mark.parametrize(
     ("words", "register"),
     [
