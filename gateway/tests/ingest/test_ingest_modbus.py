@@ -122,10 +122,12 @@ def test_an_exception_is_told_of_its_register_alone(line: Any) -> None:
 
 def test_a_silent_device_costs_one_time_limit(line: Any) -> None:
     began = time.monotonic()
-    found = read(line, DEPTH, {"field": "water.volume", "address": 1}, unit=9, **line.options)
+    line.bend = lambda _data: b""
+    found = read(line, DEPTH, {"field": "water.volume", "address": 1}, unit=1, **line.options)
     assert [register.fault for register in found] == [NO_ANSWER, NO_ANSWER]
     assert 0.25 < time.monotonic() - began < 0.3 * 2 + 0.5
     assert "no answer within 0.3 s" in found[0].text
+    assert len(line.asked) == 1
 
 
 def test_a_lost_answer_is_asked_for_again(line: Any) -> None:
