@@ -10,20 +10,22 @@ import typer
 
 from suat.commands.options import DEFAULT_CONFIG, ConfigOption
 from suat.config import ConfigError, load
+from suat.logs import Form, configure
 from suat.preflight import faults
 
 
 def run(
     config: ConfigOption = DEFAULT_CONFIG,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, not only what is wrong.")] = False,
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, help="Log what happens too; -vv: all of it.")
+    ] = 0,
+    log_form: Annotated[Form, typer.Option("--log", help="The log as key=value, or as JSON.")] = "text",
 ) -> None:
     """Run the station until it is told to stop (SIGTERM or Ctrl-C); what was received is kept first."""
     from suat import station
 
     settings = load(config)
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    configure((logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)], log_form)
     bound = ", ".join(f"{table.kind} on {table.place}" for table in settings.ingest) or "no ingest"
 
     def ready() -> None:

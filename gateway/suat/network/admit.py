@@ -19,6 +19,7 @@ from suat_wire.payload import PORT_HEALTH, PORT_READINGS, PayloadError, split
 
 from suat.clock import Scheduler, Timer
 from suat.ingest.base import new_counters
+from suat.logs import Rate
 from suat.network.devices import Device, Devices, Session
 from suat.network.direct import sample_us
 from suat.network.downlink import Downlinks, Reply, best_first
@@ -34,7 +35,6 @@ TICK_S = 0.01  # frames that are due are judged together, at most so often
 MAX_WAITING = 16_384  # frames being collected; beyond it the oldest is judged early
 MAX_COPIES = 32
 MAX_REPEATS = 15  # NbTrans is at most 15: more repetitions of one frame get no answer
-LOG_EVERY_S = 60.0
 FCNT16 = 1 << 16
 
 Key = tuple[bytes, int, str]
@@ -63,7 +63,7 @@ class Admission:
         self._gateway = ""  # that showed itself last
         self._alone_at = scheduler.monotonic() + SHOW_S  # from then on nothing is waited for
         self._timer: Timer | None = None
-        self._refusals: dict[str, list[float]] = {}
+        self._refusals = Rate(scheduler.monotonic, burst=1)
 
     # -- collecting
 
@@ -187,18 +187,15 @@ class Admission:
 
     def _log_refusal(self, outcome: str, uplink: Uplink) -> None:
         """One line a minute for each kind of refusal, with how many there were since."""
-        now = self._scheduler.monotonic()
-        state = self._refusals.setdefault(outcome, [-LOG_EVERY_S, 0])
-        state[1] += 1
-        if now - state[0] >= LOG_EVERY_S:
+        held = self._refusals.passes(outcome)
+        if held is not None:
             log.warning(
                 "%s: %s, heard by %s (%d of this kind since the last such line)",
                 outcome,
                 _sender(uplink.phy),
                 uplink.gateway,
-                state[1],
+                held + 1,
             )
-            state[0], state[1] = now, 0
 
 
 def _sender(phy: bytes) -> str:

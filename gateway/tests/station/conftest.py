@@ -32,7 +32,9 @@ READY_S = 30.0  # a busy machine is not a failure
 STOP_S = 5.0
 COMMAND_S = 60.0
 SO_TIMESTAMPNS = 35  # Linux, asm-generic/socket.h; Python has no name for it
-LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (DEBUG|INFO|WARNING|ERROR) [\w.]+: .+")
+LOG_LINE = re.compile(
+    r"time=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z level=(debug|info|warning|error) from=[\w.]+ msg=.+"
+)
 
 CONFIG = """
 [station]
