@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 from suat import __version__
 from suat.commands import (
     backup,
+    board,
     configure,
     dead_letters,
     demo,
@@ -86,6 +87,14 @@ app.command(
     short_help="Compute cleaned values and windows again.",
     epilog=examples("suat refilter --node upper-3 --since 2026-06-01"),
 )(recompute.refilter)
+app.command(
+    "board-certificate",
+    short_help="The certificate that tablets trust.",
+    epilog=examples("suat board-certificate", "suat board-certificate --out station-ca.crt"),
+)(board.certificate)
+app.command("board-pin", short_help="Set the PIN for changes from a tablet.", epilog=examples("suat board-pin"))(
+    board.pin
+)
 app.command(
     "forwarder-config",
     short_help="global_conf.json for the concentrator.",

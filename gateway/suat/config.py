@@ -17,6 +17,7 @@ from suat.errors import UsageError
 from suat.ingest.base import region_faults, tables
 from suat.network.tables import NetworkTable, channel_faults
 from suat.pasture.tables import HerdTable, PaddockTable, RulesTable, WaterPointTable
+from suat.show.tables import BoardTable
 from suat.store.tables import OWN, InfluxTable, JournalTable, SinkTable
 from suat.tables import Bound, Table, did_you_mean
 from suat.timekeeping import TimeTable
@@ -55,10 +56,6 @@ class StationTable(Table):
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)
-
-
-class BoardTable(Bound):
-    bind: str = "127.0.0.1:8080"
 
 
 class Config(Table):

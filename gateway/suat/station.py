@@ -16,7 +16,7 @@ from typing import Any
 from suat import running
 from suat.clock import LoopScheduler, Scheduler
 from suat.config import Config
-from suat.errors import SuatError
+from suat.errors import SuatError, UsageError
 from suat.ingest.base import Ingress, Source, no_clock, open_source
 from suat.metrics import REGISTRY
 from suat.network.keys import RootKeys
@@ -137,6 +137,19 @@ class Station:
             found += self.supervisor.troubles()
         return found
 
+    def actions(self) -> dict[str, Callable[[Any], None]]:
+        """What a tablet with the PIN may do, by path (show/guard.py)."""
+
+        def confirm_time(body: Any) -> None:
+            if self.timekeeping is None:
+                raise UsageError("this station takes its time from elsewhere")
+            unix = body.get("unix") if isinstance(body, dict) else None
+            if not isinstance(unix, (int, float)) or not 0 <= unix < 1e10:
+                raise UsageError('write {"unix": seconds since 1970 in UTC}')
+            self.timekeeping.confirm(round(unix * 1e6))
+
+        return {"/time": confirm_time}
+
     def close(self) -> None:
         """Close the journal; the pipeline must have stopped."""
         self.reader.close()
@@ -226,7 +239,9 @@ async def _start_board(
     from suat.show.serve import serve  # uvicorn is slow to import and no command but this needs it
 
     async def start() -> None:
-        task = await serve(station.config, station.reader, scheduler.wall_us, cleanup, station.troubles)
+        task = await serve(
+            station.config, station.reader, scheduler.wall_us, cleanup, station.troubles, station.actions()
+        )
         task.add_done_callback(ended)
 
     async def again() -> None:

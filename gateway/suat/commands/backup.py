@@ -67,19 +67,24 @@ def restore(
 
 def _passphrase(source: str | None, *, twice: bool) -> str:
     """The passphrase from a file, standard input or the terminal; UsageError when there is none."""
+    if source is not None or not sys.stdin.isatty():
+        return secret("--passphrase-file", source)
+    typed = getpass("Passphrase: ")
+    if twice and getpass("Once more: ") != typed:
+        raise UsageError("the two are not the same; nothing was written")
+    return typed
+
+
+def secret(option: str, source: str | None) -> str:
+    """The first line of a file, or of standard input ("-"); UsageError when there is none. It is never an argument."""
     if source is None:
-        if not sys.stdin.isatty():
-            raise UsageError("give the passphrase with --passphrase-file FILE (- is standard input)")
-        typed = getpass("Passphrase: ")
-        if twice and getpass("Once more: ") != typed:
-            raise UsageError("the two are not the same; nothing was written")
-        return typed
+        raise UsageError(f"give the secret with {option} FILE (- is standard input)")
     try:
         text = sys.stdin.readline() if source == "-" else Path(source).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise UsageError(f"--passphrase-file {source}: {reason}") from error
+        raise UsageError(f"{option} {source}: {reason}") from error
     line = text.split("\n", 1)[0].strip()
     if not line:
-        raise UsageError(f"--passphrase-file {source}: its first line is empty; write the passphrase there")
+        raise UsageError(f"{option} {source}: its first line is empty; write the secret there")
     return line

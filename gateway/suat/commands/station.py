@@ -29,7 +29,7 @@ def run(
     bound = ", ".join(f"{table.kind} on {table.place}" for table in settings.ingest) or "no ingest"
 
     def ready() -> None:
-        print(f"{settings.station.name}: {bound}; board page on http://{settings.board.bind}/", flush=True)
+        print(f"{settings.station.name}: {bound}; board page on {settings.board.url}", flush=True)
 
     asyncio.run(station.run(settings, ready))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,14 +52,25 @@ Judge = Callable[[], Status]
 
 
 def create_app(
-    config: Config, journal: Readings, now: Callable[[], int], troubles: Callable[[], list[str]] = list
+    config: Config,
+    journal: Readings,
+    now: Callable[[], int],
+    troubles: Callable[[], list[str]] = list,
+    guarded: Sequence[Route] = (),
 ) -> Starlette:
-    """The application over a journal; `now` gives UTC in microseconds, `troubles` what is wrong with the station."""
-    return application(config, lambda: station_status(config, journal, now()), now, troubles)
+    """The application over a journal; `now` gives UTC in microseconds, `troubles` what is wrong with the station.
+
+    `guarded`: what changes something (show/guard.py).
+    """
+    return application(config, lambda: station_status(config, journal, now()), now, troubles, guarded)
 
 
 def application(
-    config: Config, judge: Judge, now: Callable[[], int], troubles: Callable[[], list[str]] = list
+    config: Config,
+    judge: Judge,
+    now: Callable[[], int],
+    troubles: Callable[[], list[str]] = list,
+    guarded: Sequence[Route] = (),
 ) -> Starlette:
     """The application over any source of the status object."""
     pages = Environment(
@@ -77,6 +88,8 @@ def application(
             Route("/status.json", partial(_status, status)),
             Route("/healthz", partial(_health, status, troubles)),
             Route("/metrics", partial(_metrics, status)),
+            *([Route("/station-ca.crt", partial(_authority, config))] if config.board.tls else []),
+            *guarded,
             Mount("/static", StaticFiles(directory=BOARD / "static")),
         ],
         middleware=[Middleware(_SafeHeaders)],
@@ -168,6 +181,12 @@ async def _health(status: _Remembered, troubles: Callable[[], list[str]], reques
 async def _metrics(status: _Remembered, request: Request) -> Response:
     body = exposition.expose(await status.get())
     return Response(body, media_type=exposition.MEDIA_TYPE, headers={"Cache-Control": "no-cache"})
+
+
+async def _authority(config: Config, request: Request) -> Response:
+    """The certificate of the station's CA, for a tablet to trust; its fingerprint: suat board-certificate."""
+    content = (config.station.data_dir / "tls" / "ca.pem").read_bytes()
+    return Response(content, media_type="application/x-x509-ca-cert")
 
 
 async def _refused(shown: Shown, request: Request, error: Exception) -> Response:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -19,6 +20,7 @@ from suat.config import Config
 from suat.errors import SuatError
 from suat.pasture.probes import Readings
 from suat.show.app import create_app
+from suat.show.guard import Action, Guard
 from suat.tables import host_port
 
 MAX_CONNECTIONS = 32
@@ -117,14 +119,17 @@ async def serve(
     now: Callable[[], int],
     cleanup: contextlib.AsyncExitStack,
     troubles: Callable[[], list[str]] = list,
+    actions: Mapping[str, Action] | None = None,
 ) -> asyncio.Task[None]:
     """Serve the board page where the configuration says; SuatError when the address is taken.
+
+    `actions`: what a tablet with the PIN may do, by path.
 
     The task ends when the server does; `cleanup` stops it.
     """
     listener = listen(config.board.bind)
     settings = uvicorn.Config(
-        create_app(config, journal, now, troubles),
+        create_app(config, journal, now, troubles, Guard(config, time.monotonic).routes(actions or {})),
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -135,6 +140,13 @@ async def serve(
         timeout_keep_alive=int(REQUEST_S),
         timeout_graceful_shutdown=STOP_S,
     )
+    if config.board.tls:
+        from suat.show import tls
+
+        settings.load()
+        settings.ssl = await asyncio.to_thread(tls.context, config, now())
+        renewal = asyncio.create_task(tls.renew(settings.ssl, config, now), name="certificate")
+        cleanup.callback(renewal.cancel)
     server = _Server(settings)
     task = asyncio.create_task(server.serve(sockets=[listener]), name="board")
 

@@ -220,7 +220,7 @@ def test_what_stands_in_the_way_is_one_line_and_nothing_is_touched(
     other.write_text("another passphrase\n")
     assert "nothing to back up" in asy.suat("backup", "--out", str(out), *passphrase, status=1)
     asy.register(1)
-    assert "give the passphrase" in asy.suat("backup", "--out", str(out), status=2)
+    assert "give the secret with --passphrase-file" in asy.suat("backup", "--out", str(out), status=2)
     assert "No such file" in asy.suat("backup", "--out", str(out), "--passphrase-file", "nowhere", status=2)
     assert "No such file" in asy.suat("backup", "--out", str(tmp_path / "no" / "such"), *passphrase, status=1)
     asy.suat("backup", "--out", str(out), *passphrase)

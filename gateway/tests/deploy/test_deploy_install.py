@@ -94,7 +94,7 @@ class Debian:
         self.root, self.source = root, source
 
     def run(self, *command: str, status: int = 0) -> str:
-        words = ["chroot", str(self.root), "env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", *command]
+        words = ["chroot", str(self.root), "env", "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", *command]
         done = subprocess.run(words, capture_output=True, text=True, timeout=1800, check=False)
         assert done.returncode == status, done.stdout[-3000:] + done.stderr[-3000:]
         return done.stdout + done.stderr
@@ -165,7 +165,8 @@ def test_install_again_upgrade_roll_back_uninstall(debian: Debian) -> None:
     assert debian.mode("/var/lib/suat/journal.db") == debian.mode("/var/lib/suat/keys.json") == "600 suat:suat"
 
     before = (debian.root / "opt/suat/current").readlink()
-    (debian.source / "docs" / "operator.md").open("a").write("\nA change.\n")
+    guide = debian.source / "docs" / "operator.md"
+    guide.write_text(guide.read_text() + "\nA change.\n")
     debian.install()
     after = (debian.root / "opt/suat/current").readlink()
     assert after != before and (debian.root / "opt/suat/previous").readlink() == before
