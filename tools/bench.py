@@ -63,6 +63,11 @@ def journal(found: Json) -> Iterator[Line]:
         yield Line(stage, value, words)
 
 
+def card(found: Json) -> Iterator[Line]:
+    for name, value in found.items():
+        yield Line(name.replace("_", " "), value, "bytes/sample")
+
+
 def throughput(found: Json) -> Iterator[Line]:
     yield Line("without loss", found["lossless_frames_s"], "frames/s", "the highest rate tried that lost none")
     for rate in found["rates"]:
@@ -78,6 +83,7 @@ BENCHES = {
     "filters": Bench("Filter core", "cython_ext/bench/filters.py", filters, ("--samples", "100000", "--runs", "2")),
     "admit": Bench("Admission", "gateway/bench/admit.py", admit, ("--frames", "5000")),
     "journal": Bench("Behind the journal", "gateway/bench/journal.py", journal),
+    "card": Bench("What the card takes", "gateway/bench/card.py", card, ("--quick",)),
     "throughput": Bench(
         "The running station, one core",
         "gateway/bench/throughput.py",

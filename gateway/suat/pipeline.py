@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from suat.clock import Guard, Scheduler, Timer
@@ -74,7 +74,7 @@ class Pipeline:
         guard: Guard | None = None,
     ) -> None:
         self.scheduler = scheduler
-        self.pace = pace
+        self.pace = pace if config.journal.commit_s is None else replace(pace, commit=config.journal.commit_s)
         self.server = NetworkServer(
             scheduler,
             config.station.region,

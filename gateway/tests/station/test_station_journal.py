@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from pathlib import Path
 from typing import Any
+
+from suat.clock import VirtualScheduler
+from suat.config import parse
+from suat.station import Station
+from suat.store.tables import JournalTable
+from suat_sim.kept import START_US
 
 FRAMES = 40
 
@@ -53,3 +60,12 @@ def test_a_station_whose_journal_is_damaged_runs_on_with_what_can_be_read(statio
         lambda: station.query("SELECT count(*) FROM sample") == station.query("SELECT count(*) FROM cleaned")
     )
     station.stop()
+
+
+def test_the_table_of_the_journal_reaches_it(tmp_path: Path) -> None:
+    table = {"name": "Asy", "data_dir": str(tmp_path)}
+    limits = {"keep_days": 90, "max_mb": 900, "free_mb": 50, "commit_s": 0.4}
+    station = Station(VirtualScheduler(START_US), parse({"station": table, "journal": limits}))
+    assert station.pipeline.pace.commit == 0.4
+    assert station.pipeline.retention._table == JournalTable(**limits)
+    station.close()
