@@ -325,6 +325,17 @@ def test_a_stop_does_not_wait_for_a_long_search(bench: Bench) -> None:
     assert len(database.requests) == 20 and database.hung_up and database.closed
 
 
+def test_a_single_line_too_large_is_the_server_s_fault(bench: Bench) -> None:
+    bench.fill(3)
+    database = Database(lambda lines: Answer(Verdict.TOO_LARGE, "413"))
+    forwarder = bench.forwarder(database)
+    bench.run(300)
+    assert not bench.kept.reader.dead_letters() and forwarder.problem == "a single line is too large for it: 413"
+    database.answer = lambda lines: DONE
+    bench.run(2 * REFUSED_S)
+    assert stored(database) == bench.expected
+
+
 def test_retry_after_is_obeyed(bench: Bench) -> None:
     bench.fill(20)
     answers = [Answer(Verdict.BUSY, "503", 300.0)]

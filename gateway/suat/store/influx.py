@@ -170,6 +170,8 @@ class Forwarder:
         if load.parts:
             width, lines = load.parts[-1]
             answer = self._writer.write(self._places[width], lines)
+            if answer.verdict is Verdict.TOO_LARGE and len(lines) == 1:  # no fault of a line of some hundred bytes
+                answer = Answer(Verdict.REFUSED, f"a single line is too large for it: {answer.reason}")
             if answer.verdict is Verdict.BROKEN:
                 self._batch_lines = max(LEAST_LINES, min(self._batch_lines, len(lines)) // 2)
                 load.cut(self._batch_lines)

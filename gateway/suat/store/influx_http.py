@@ -82,7 +82,7 @@ class Writer(Protocol):
 
 def classify(status: int, body: str, retry_after: str | None = None, location: str | None = None) -> Answer:
     """The answers of InfluxDB 1.x, 2.x, 3 and of proxies before them."""
-    reason = f"{status} {' '.join(body.split())[:300]}".strip()
+    reason = f"{status} {_printable(body)}".strip()
     if status == 204:
         return Answer(Verdict.DONE)
     if status in (400, 422):
@@ -98,6 +98,11 @@ def classify(status: int, body: str, retry_after: str | None = None, location: s
     if status < 300:
         return Answer(Verdict.REFUSED, f"no InfluxDB, which says 204: a portal or another server answers: {reason}")
     return Answer(Verdict.REFUSED, reason)
+
+
+def _printable(text: str) -> str:
+    """The beginning of what a server says, on one line."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text[:1000]).split())[:300]
 
 
 def _of_the_lines(reason: str, body: str) -> Answer:
@@ -197,7 +202,7 @@ class Transport:
         if self._cut:
             return Answer(Verdict.BROKEN, f"no whole answer within {self._timeout_s:g} s")
         text = re.sub(r"<[^>]*>:? ?|HTTPS?Connection\S*\([^)]*\):? ?", "", str(error))
-        reason = f"{type(error).__name__}: {' '.join(text.split())[:200]}"
+        reason = f"{type(error).__name__}: {_printable(text)}"
         reached = not isinstance(error, (NewConnectionError, ConnectTimeoutError))
         return Answer(Verdict.BROKEN if reached else Verdict.DOWN, reason)
 
@@ -325,7 +330,7 @@ class V2Writer:
             reply: Reply = self._client.api_client.last_response.urllib3_response
         except ApiException as error:
             if not error.status:  # TLS
-                return Answer(Verdict.DOWN, " ".join(str(error.reason).split())[:300])
+                return Answer(Verdict.DOWN, _printable(str(error.reason)))
             response: Any = error.response
             reply = response.urllib3_response
         except (HTTPError, OSError) as error:
