@@ -24,7 +24,7 @@ from suat.store.tables import OWN, InfluxTable
 log = logging.getLogger(__name__)
 
 BATCH_LINES = 5000  # facts: 5,000-point batches reach the server's best rate
-LINGER_S = 0.1  # from one request to the next: what is committed within it shares one
+LINGER_S = 0.05  # from one request to the next: what is committed within it shares one
 POLL_S = 30.0  # a command may have filled the outbox (`suat resend`)
 PERSIST_S = 5.0  # how often the position is written while there is nothing to set aside
 PERSIST_LINES = 50_000
