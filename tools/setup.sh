@@ -11,7 +11,8 @@ case $role in
 demo) extra=demo; packages="gcc:gcc g++:g++ python3:python3" ;;
 test) extra=dev
       packages="gcc:gcc g++:g++ python3:python3 influxd:influxdb nginx:nginx-light chromium:chromium tshark:tshark
-                node:nodejs npm:npm mosquitto:mosquitto systemd-analyze:systemd ip:iproute2 shellcheck:shellcheck" ;;
+                node:nodejs npm:npm mosquitto:mosquitto systemd-analyze:systemd ip:iproute2 shellcheck:shellcheck
+                faketime:faketime" ;;
 *) echo "tools/setup.sh: unknown role '$role'; give demo or test" >&2; exit 2 ;;
 esac
 

@@ -44,7 +44,7 @@ FLOOR = date(2026, 1, 1)  # of this version: raised with each, but never above w
 LOOK_S = (1.0, 10.0)  # between two looks: while the time is unknown, and later
 FINE_US = 2_000_000  # a clock chip tells whole seconds; below this its time and the machine's are the same
 AGREE_US = 60_000_000  # two sources that are this near to each other agree
-DRIFT_US = 600_000_000  # what a month without any source can amount to; beyond it a source has jumped
+DRIFT = 200e-6  # no machine's own clock is worse; what differs by more has jumped, or stands still
 ECHO_US = 200_000  # a gateway's time this near to the machine's clock is that clock
 STEADY = 3  # so many times of a gateway, a second apart, must agree
 MAX_GATEWAYS = 8
@@ -109,6 +109,7 @@ class Timekeeping:
         self._remembered = _read(self._path, self._boot)
         self._heard: dict[str, list[int]] = {}  # gateway -> offsets [us] of its last times
         self._next_heard = 0.0
+        self._sure_at = 0.0  # when a source last agreed [monotonic s]
         scheduler.steer(0, False)
 
     # -- what comes from outside
@@ -211,11 +212,14 @@ class Timekeeping:
             self.on_trusted()
         else:
             by_us = best.offset_us - self._offset_us()
-            if abs(by_us) <= DRIFT_US or self._outdone(best, groups[told.index(best)]):
+            alone_us = (self._scheduler.monotonic() - self._sure_at) * 1e6
+            if abs(by_us) <= FINE_US + DRIFT * alone_us or self._outdone(best, groups[told.index(best)]):
                 if abs(by_us) > FINE_US:
                     log.warning("clock: corrected by %+.1f s, by %s", by_us / 1e6, best.source)
                 if abs(by_us) > FINE_US or (best.now and best.source in ("ntp", "system")):
                     self._adopt(best)
+                if best.now:
+                    self._sure_at = self._scheduler.monotonic()
             else:
                 doubt = f"{best.source} jumped to {self._iso(best)}; the station goes on from {iso(now_us)}"
         if doubt and self.doubt is None:
@@ -231,6 +235,7 @@ class Timekeeping:
 
     def _adopt(self, told: Told) -> None:
         self.source = told.source
+        self._sure_at = self._scheduler.monotonic()
         self._scheduler.steer(told.offset_us, True)
         if told.now:
             self._remember(told.source, told.offset_us)

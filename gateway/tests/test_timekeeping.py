@@ -159,9 +159,22 @@ def test_what_a_clock_drifts_by_without_any_source_is_no_jump(machine: Machine) 
     machine.pass_s(60)
     machine.disciplined = False
     machine.pass_s(2 * DAY_S)
-    machine.off_us, machine.disciplined = 130_000_000, True  # 50 ppm of a month
+    machine.off_us, machine.disciplined = 9_000_000, True  # 50 ppm of two days
     machine.pass_s(60)
-    assert machine.error_s() == pytest.approx(130.0)
+    assert machine.error_s() == pytest.approx(9.0)
+
+
+@pytest.mark.parametrize("pace", [0.0, 0.9, 1.2])
+def test_a_chip_that_stands_still_or_runs_wild_does_not_take_the_station_along(machine: Machine, pace: float) -> None:
+    machine.chip = ("ds3231", 0)
+    keeping = machine.keep_time()
+    keeping.start()
+    machine.pass_s(60)
+    for _ in range(360):
+        machine.chip = ("ds3231", round(machine.chip[1] + (pace - 1) * 10e6))  # type: ignore[operator]
+        machine.pass_s(10)
+    assert abs(machine.error_s()) < 3
+    assert keeping.doubt is not None and "rtc jumped" in keeping.doubt
 
 
 def test_what_agrees_outvotes_the_first_and_of_two_the_rank_decides(machine: Machine) -> None:
