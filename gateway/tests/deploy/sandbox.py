@@ -367,7 +367,9 @@ def main() -> None:
     os.chown(options.state, options.uid, options.uid)
     options.state.chmod(int(unit["StateDirectoryMode"][0], 8))
     environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "STATE_DIRECTORY": "/var/lib/suat"}
-    environment |= dict(word.split("=", 1) for line in unit.get("Environment", []) for word in line.split())
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
+    words = [word.replace("%b", boot) for line in unit.get("Environment", []) for word in line.split()]
+    environment |= dict(word.split("=", 1) for word in words)
     environment |= {name: os.environ[name] for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC") if name in os.environ}
     built = filters(unit)  # while systemd-analyze can still be asked
     see_network(unit)

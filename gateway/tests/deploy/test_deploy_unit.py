@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[3]
 UNIT = ROOT / "gateway" / "deploy" / "suat.service"
 MOST = 1.5  # facts: what the stock units of comparable daemons score is 9.2
 FRAMES = 400
+CLOCK = '[time]\nsources = ["system"]\n'  # nothing keeps the time of a test's machine
 
 
 def test_the_unit_scores_at_most_one_and_a_half(systemd_analyze: Callable[..., Any]) -> None:
@@ -69,16 +70,17 @@ def test_an_intruder_in_the_daemon_gets_nowhere(tmp_path: Path, confine: Callabl
 
 
 def test_the_station_works_under_the_unit(make_confined: Callable[..., Any]) -> None:
-    confined = make_confined()
+    confined = make_confined(CLOCK)
     station = confined.station
     nodes = station.register(20)
-    confined.start()
+    confined.start(watchdog_s=4.0)
+    assert confined.hear("READY=1", 5.0)
+    assert confined.hear("WATCHDOG=1", 8.0)  # fed: by progress, as tests/station proves
     concentrator = confined.concentrator()
     for number in range(FRAMES):
         concentrator.push(nodes[number % 20].frame(number // 20))
     station.wait_for(lambda: station.query("SELECT count(*) FROM sample")[0][0] == FRAMES)
     station.wait_for(lambda: station.query("SELECT count(*) FROM cleaned")[0][0] == FRAMES)
-    concentrator.close()
     assert confined.get("/healthz")[0] == 200
     status, page = confined.get("/")
     assert status == 200 and "Жайлау 1".encode() in page
@@ -87,7 +89,9 @@ def test_the_station_works_under_the_unit(make_confined: Callable[..., Any]) -> 
     assert re.search(r"NoNewPrivs:\s+1\n", said)
     others = [path for path in station.folder.joinpath("data").rglob("*") if path.stat().st_mode & 0o077]
     assert not others  # promise 16, as the daemon itself made them
+    concentrator.close()
     confined.stop()
+    assert confined.hear("STOPPING=1", 1.0)
     print(f"{FRAMES} frames kept and cleaned under {len(runpy.run_path(str(sandbox()))['APPLIED'])} directives")
 
 
@@ -102,7 +106,7 @@ dr = 5
 
 def test_a_usb_radio_works_under_the_unit(make_confined: Callable[..., Any], radio: Any) -> None:
     """A pty in the place of /dev/ttyUSB0, behind it a real board's program: frames in, and a downlink out."""
-    confined = make_confined(BRIDGE)
+    confined = make_confined(CLOCK + BRIDGE)
     station = confined.station
     node = station.register(1)[0]
     confined.start(devices=(confined.stands_for("ttyUSB0", radio.path),))
