@@ -75,6 +75,14 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise explain(path, error) from error
+    except UnicodeDecodeError as error:  # SQLite does not look into texts
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> JournalError:
+    """A row that SQLite gives back and that can't be what was written."""
+    text = f"{path}: a row can't be read ({type(error).__name__}: {error}); restore a backup"
+    return JournalError(text, transient=False)
 
 
 def open_writer(path: Path, durable: bool = True) -> sqlite3.Connection:
@@ -95,10 +103,23 @@ def open_writer(path: Path, durable: bool = True) -> sqlite3.Connection:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA journal_size_limit = 67108864")
             migrate(connection, path)
+            sync_folder(path.parent)  # else a power cut could bring back a journal that SQLite had done with
+        except OSError as error:
+            connection.close()
+            raise JournalError(f"{path}: {error.strerror}; {_advice[sqlite3.SQLITE_IOERR]}") from error
         except BaseException:
             connection.close()
             raise
     return connection
+
+
+def sync_folder(folder: Path) -> None:
+    """Make what was created, renamed and removed in a folder last."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
@@ -163,12 +184,13 @@ def schema_script() -> list[str]:
 def schema_text(version: int) -> tuple[bool, dict[str, str]]:
     """(whether this program knows the version, SQL of its tables and indices by name; else of the newest it knows)."""
     scripts = _migrations()
+    known = 0 <= version <= len(scripts)  # a flipped bit makes it negative
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
-        for script in scripts[:version]:
+        for script in scripts[: version if known else None]:
             for statement in statements(script):
                 connection.execute(statement)
         found = dict(connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
-    return version <= len(scripts), found
+    return known, found
 
 
 def statements(script: str) -> list[str]:
@@ -185,6 +207,8 @@ def statements(script: str) -> list[str]:
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Apply what is missing, each script whole or not at all; two processes at once do it once."""
     scripts = _migrations()
+    if _version(connection) < 0:
+        raise JournalError(_foreign(path, _version(connection)), transient=False)
     if 0 < _version(connection) < len(scripts):
         megabytes = path.stat().st_size / 1e6
         log.warning("%s: brought up to date, %.0f MB; the station starts when that is done", path, megabytes)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,6 +34,7 @@ from suat.store.database import (
     open_writer,
     schema_script,
     schema_text,
+    sync_folder,
 )
 from suat.store.journal import Journal
 from suat.store.outbox import tell_again
@@ -106,6 +106,8 @@ def _damage(path: Path, image: Image) -> str | None:
     with contextlib.closing(connection):
         try:
             return _look_over(connection)
+        except UnicodeDecodeError as error:
+            return str(error)
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0)
             if code & 0xFF in DAMAGED or code == sqlite3.SQLITE_IOERR_READ:
@@ -119,6 +121,7 @@ def _look_over(connection: sqlite3.Connection) -> str | None:
     tables = dict(connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
     known, expected = schema_text(version)
     whole = all(tables.get(name) == sql for name, sql in expected.items())  # there may be more: somebody's own index
+    whole = whole and bool(expected) == bool(tables)  # tables of version 0: its bit has flipped
     if whole != known:
         return "its tables are not those of its version"
     small = [table for table in _FIRST if table in tables]
@@ -184,7 +187,7 @@ def _exchange(path: Path, aside: Path) -> None:
     path.with_name(path.name + "-shm").unlink(missing_ok=True)
     damage_note(path).unlink(missing_ok=True)
     _new(path).rename(path)
-    _sync(path.parent)
+    sync_folder(path.parent)
 
 
 def _finish_exchange(path: Path) -> None:
@@ -198,14 +201,6 @@ def _finish_exchange(path: Path) -> None:
     with explained(new), contextlib.closing(sqlite3.connect(new)) as connection:
         (name,) = connection.execute("SELECT file FROM salvage ORDER BY id DESC LIMIT 1").fetchone()
     _exchange(path, path.with_name(name))
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _set_forward(connection: sqlite3.Connection) -> None:
