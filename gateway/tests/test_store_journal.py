@@ -7,7 +7,7 @@ import sqlite3
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from suat.records import Admitted, Batch, Row, SessionUpdate
 from suat.store import database
-from suat.store.journal import Journal, JournalError
+from suat.store.journal import Journal, JournalError, Reader
 from suat.store.packed import Cleaned, Summary, pack_cleaned, pack_window, unpack_cleaned, unpack_window
 from suat.store.rows import Alert, Curve, Derived, FilterState, Move, Status, WindowRow
 from suat_sim.kept import START_US, device
@@ -429,3 +429,24 @@ def test_a_journal_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     for attempt in (Journal, database.open_reader):
         with pytest.raises(JournalError, match=r"newer version.*update this program"):
             attempt(tmp_path / "journal.db")
+
+
+@pytest.mark.parametrize(
+    ("statement", "ask"),
+    [
+        ("UPDATE device SET probes = '[{\"name'", lambda reader: reader.devices()),
+        ("UPDATE sample SET body = x'20'", lambda reader: list(reader.readings())),
+        ("DELETE FROM meta", lambda reader: reader.registry_version()),
+    ],
+)
+def test_a_row_whose_bits_have_flipped_is_an_error_that_says_where(
+    journal: Journal, statement: str, ask: Callable[[Reader], object]
+) -> None:
+    """SQLite has no checksum over its rows: it gives back what the card gave it."""
+    journal.commit(Batch((frame(add(journal), [1]),)))
+    other = sqlite3.connect(journal.path, isolation_level=None)
+    other.execute(statement)
+    other.close()
+    with journal.reader() as reader, pytest.raises(JournalError, match=r"journal\.db: a row can't be read") as caught:
+        ask(reader)
+    assert not caught.value.transient

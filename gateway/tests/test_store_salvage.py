@@ -246,6 +246,14 @@ def test_damage_is_found_set_aside_and_the_rest_saved(sound: Path, copy: Path, w
     assert mend(copy, NOW_US) is None  # and once is enough
 
 
+@pytest.mark.parametrize("version", [-1, -(2**31) + 5, 0, 2**20 + 5])
+def test_a_version_that_only_a_flipped_bit_can_make_is_damage(sound: Path, copy: Path, version: int) -> None:
+    damage(copy, 60, version.to_bytes(4, "big", signed=True))  # user_version (sqlite.org/fileformat2, 1.3)
+    found, _ = start(copy)
+    assert found is not None
+    assert check(sound, copy) == 0
+
+
 def test_a_locked_journal_is_never_renamed(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     holder = sqlite3.connect(copy, isolation_level=None)
     holder.execute("PRAGMA locking_mode = EXCLUSIVE")

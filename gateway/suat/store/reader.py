@@ -9,19 +9,21 @@ import heapq
 import json
 import math
 import sqlite3
+import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from suat_wire.payload import GROUPS, unpack
 
 from suat.records import DeviceRecord, Probe, SessionUpdate
 from suat.store.channels import BY_FIELD, channel_of
-from suat.store.database import explained, open_reader
+from suat.store.database import explained, open_reader, unreadable
 from suat.store.packed import CLEANED, WINDOW, Array, stack, unpack_cleaned, unpack_window
 from suat.store.rows import (
     Alert,
@@ -39,6 +41,7 @@ from suat.store.rows import (
 )
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 _SAMPLE = (
     "SELECT s.id, s.registration, s.record, s.time_us, s.body, c.body, s.rssi, s.snr"
@@ -47,6 +50,19 @@ _SAMPLE = (
 _UNITS = {(group, field): unit for group, fields in GROUPS for field, _, _, unit in fields}
 _ALWAYS = 1 << 62
 CLEANED_UP_TO = "coalesce((SELECT value FROM meta WHERE key = 'cleaned_up_to'), 0)"  # all samples up to this id are
+
+
+def _readable(ask: Callable[Concatenate[Reader, P], T]) -> Callable[Concatenate[Reader, P], T]:
+    """JournalError for rows that SQLite gives back and that can't be what was written: a bit has flipped in them."""
+
+    @wraps(ask)
+    def read(self: Reader, /, *args: P.args, **options: P.kwargs) -> T:
+        try:
+            return ask(self, *args, **options)
+        except (ValueError, TypeError, LookupError, struct.error) as error:
+            raise unreadable(self.path, error) from error
+
+    return read
 
 
 class Reader:
@@ -110,10 +126,12 @@ class Reader:
 
     # The registry and the link
 
+    @_readable
     def registry_version(self) -> int:
         """Grows with every change to devices, places and curves; cheap enough to ask once a second."""
         return int(self._ask("SELECT value FROM meta WHERE key = 'registry_version'")[0][0])
 
+    @_readable
     def devices(self, *, revoked: bool = True) -> list[DeviceRecord]:
         """The nodes in the order of their registration, those out of use too unless `revoked` is False."""
         rows = self._ask(
@@ -150,6 +168,7 @@ class Reader:
             found.setdefault(registration, []).append(Assignment(*place))
         return found
 
+    @_readable
     def sessions(self) -> list[SessionUpdate]:
         """Keys and counters of every node in use, the pending session after the one that is valid."""
         rows = self._ask(
@@ -185,6 +204,7 @@ class Reader:
         """The link's counters since the journal began."""
         return dict(self._ask("SELECT name, value FROM counter"))
 
+    @_readable
     def curves(self) -> dict[tuple[int, str], Curve]:
         """The newest calibration of each probe, by (registration, group)."""
         rows = self._ask("SELECT registration, grp, coefficients, residual, made_us FROM curve ORDER BY id")
@@ -232,8 +252,13 @@ class Reader:
     ) -> Iterator[Reading]:
         """Every channel of every sample, raw and cleaned, by time: what `suat readings` prints."""
         for sample in self.samples(registration, since_us, until_us):
-            yield from readings_of(sample)
+            yield from self._readings_of(sample)
 
+    @_readable
+    def _readings_of(self, sample: SampleRow) -> list[Reading]:
+        return list(readings_of(sample))
+
+    @_readable
     def latest(self, registration: int) -> list[Reading]:
         """The readings of a node's newest sample."""
         rows = self._ask(f"{_SAMPLE}WHERE s.registration = ? ORDER BY s.time_us DESC LIMIT 1", (registration,))
@@ -256,6 +281,7 @@ class Reader:
         )
         return bool(rows)
 
+    @_readable
     def series(
         self, registration: int, group: str, channel: str, since_us: int = 0, until_us: int = _ALWAYS
     ) -> tuple[Array, Array, Array]:
@@ -266,6 +292,7 @@ class Reader:
         chosen = entries[mine]
         return times[origin[mine]], chosen["value"].copy(), chosen["flags"].copy()
 
+    @_readable
     def cleaned_entries(self, registration: int, since_us: int, until_us: int) -> tuple[Array, Array, Array]:
         """(sample times [us], entries of all channels (`packed.CLEANED`), each entry's sample) of a node, by time."""
         rows = self.cleaned_bodies(registration, since_us, until_us)
@@ -283,6 +310,7 @@ class Reader:
 
     # Windows
 
+    @_readable
     def windows(
         self, registration: int, group: str, channel: str, width_s: int, since_us: int = 0, until_us: int = _ALWAYS
     ) -> tuple[Array, Array]:
@@ -298,6 +326,7 @@ class Reader:
         mine = entries["code"] == code
         return starts[origin[mine]], entries[mine].copy()
 
+    @_readable
     def window_codes(self, registration: int, width_s: int, since_us: int) -> list[tuple[int, list[int]]]:
         """(start, codes of its channels) of a node's windows of one width since `since_us`."""
         rows = self._ask(
@@ -313,6 +342,7 @@ class Reader:
         rows = self._ask("SELECT herd, paddock, at_us FROM move WHERE at_us <= ? ORDER BY at_us, id", (until_us,))
         return [Move(*row) for row in rows]
 
+    @_readable
     def statuses(self, kind: str, subject: str, since_us: int = 0, until_us: int = _ALWAYS) -> list[Status]:
         """Published decisions of one subject, oldest first."""
         rows = self._ask(
@@ -322,6 +352,7 @@ class Reader:
         )
         return [_status(row) for row in rows]
 
+    @_readable
     def last_statuses(self, kind: str) -> dict[str, Status]:
         """The newest decision of each subject of a kind."""
         rows = self._ask(
@@ -329,6 +360,7 @@ class Reader:
         )
         return {row[2]: _status(row) for row in rows}
 
+    @_readable
     def alerts(self, since_us: int = 0, *, open_only: bool = False) -> list[Alert]:
         """Alerts raised since `since_us`, oldest first."""
         rows = self._ask(
@@ -372,6 +404,7 @@ class Reader:
         )
         return [OutboxEntry(*row) for row in rows]
 
+    @_readable
     def outbox_backlog(self, after: int) -> int:
         """How many entries a sink at number `after` has not been told."""
         newest = self._ask("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'")  # numbered without gaps
@@ -390,12 +423,14 @@ class Reader:
         query = "SELECT id, registration, width_s, start_us, body FROM window "
         return [(row[0] + 1, WindowRow(*row[1:])) for row in self._entry(query, "id", entry, place, limit)]
 
+    @_readable
     def statuses_of(self, entry: OutboxEntry, place: int, limit: int) -> list[tuple[int, Status]]:
         """The same of decisions."""
         query = "SELECT id, at_us, kind, subject, status, body FROM status "
         rows = self._entry(query, "id", entry, place, limit)
         return [(row[0] + 1, _status(row[1:])) for row in rows]
 
+    @_readable
     def alerts_of(self, entry: OutboxEntry, place: int, limit: int) -> list[tuple[int, Alert]]:
         """The same of alerts."""
         query = "SELECT id, at_us, subject, kind, level, body, cleared_us FROM alert "
