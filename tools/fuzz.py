@@ -5,13 +5,14 @@
 
 The cases are shared out by what one costs; each door is the code that ships, from the bytes on (`tools/fuzzing/`). A
 crash is any other exception, a traceback in the log, a station that would stop, an answer that never comes, or more
-than 1 kB held for a link. Each kind of crash is printed once, with an input that made it; the same seed makes the same
-cases.
+than 1 kB held for a link. A long run goes in rounds, each on fresh stations; ^C ends it with its figures. Each kind of
+crash is printed once, with an input that made it; the same seed makes the same cases.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import logging
@@ -30,7 +31,7 @@ from fuzzing.target import LINK_LIMIT, Target
 # Of 1,000 cases, by door
 SHARES = {"udp": 650, "mqtt": 170, "serial": 120, "http": 25, "config": 25, "journal": 5, "modbus": 5}
 SHOWN = 600  # characters of an input
-PROGRESS_S = 30.0
+ROUND = 100_000  # cases before every door has had its turn again, on a fresh station
 
 
 @dataclass
@@ -52,8 +53,21 @@ class Tally:
         kind = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}: {str(error)[:160]}"
         where = f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
         known = next((name for name in self.crashes if name.startswith(where)), kind)
+        if known not in self.crashes:
+            print(f"{self.name}: {known}\n  {case!r:.{SHOWN}}", file=sys.stderr, flush=True)
         self.crashes[known] += 1
         self.samples.setdefault(known, repr(case)[:SHOWN])
+
+    def add(self, other: Tally) -> None:
+        """Count another round of the same door."""
+        self.cases += other.cases
+        self.refused += other.refused
+        self.seconds += other.seconds
+        self.held = max((held for held in (self.held, other.held) if held is not None), default=None)
+        self.crashes.update(other.crashes)
+        self.samples = other.samples | self.samples
+        for what, count in other.reached.items():
+            self.reached[what] = self.reached.get(what, 0) + count
 
     def line(self) -> str:
         held = "" if self.held is None else f", at most {self.held} bytes held for a link"
@@ -73,7 +87,7 @@ def run(name: str, cases: int, seed: int, folder: Path) -> Tally:
     chance = Random(f"{seed} {name}")
     target = load(name)(folder, chance)
     tally = Tally(name)
-    started = told = time.monotonic()
+    started = time.monotonic()
     try:
         while tally.cases < cases:
             case: Any = None
@@ -94,13 +108,24 @@ def run(name: str, cases: int, seed: int, folder: Path) -> Tally:
             except Exception as error:
                 tally.crash(error, case)
             tally.seconds = time.monotonic() - started
-            if time.monotonic() - told > PROGRESS_S:
-                told = time.monotonic()
-                print(tally.line(), file=sys.stderr, flush=True)
         tally.reached = target.reached()
     finally:
         target.close()
     return tally
+
+
+def rounds(tallies: dict[str, Tally], cases: int, seed: int) -> None:
+    """Feed each door its share, in rounds; a line after each round but the last."""
+    whole = sum(SHARES[name] for name in tallies)
+    for number, first in enumerate(range(0, cases, ROUND)):
+        size = min(ROUND, cases - first)
+        for name, tally in tallies.items():
+            with tempfile.TemporaryDirectory(prefix=f"suat-fuzz-{name}-") as folder:
+                tally.add(run(name, size * SHARES[name] // whole, seed + number, Path(folder)))
+        if first + size < cases:
+            done = sum(tally.cases for tally in tallies.values())
+            kinds = sum(len(tally.crashes) for tally in tallies.values())
+            print(f"{done:,} cases, {kinds} kinds of crash", file=sys.stderr, flush=True)
 
 
 def main() -> int:
@@ -111,24 +136,21 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     logging.disable(logging.INFO)
-    whole = sum(SHARES[name] for name in options.target)
-    tallies = []
-    for name in options.target:
-        with tempfile.TemporaryDirectory(prefix=f"suat-fuzz-{name}-") as folder:
-            tallies.append(run(name, options.cases * SHARES[name] // whole, options.seed, Path(folder)))
-        if not options.json:
-            print(tallies[-1].line(), flush=True)
-            print("  " + ", ".join(f"{what} {count:,}" for what, count in sorted(tallies[-1].reached.items())))
-            for kind, count in tallies[-1].crashes.items():
-                print(f"  {count} x {kind}\n    {tallies[-1].samples[kind]}", flush=True)
-    crashes = sum(sum(tally.crashes.values()) for tally in tallies)
-    cases = sum(tally.cases for tally in tallies)
+    tallies = {name: Tally(name) for name in options.target}
+    with contextlib.suppress(KeyboardInterrupt):  # what was counted until then is told
+        rounds(tallies, options.cases, options.seed)
+    for tally in () if options.json else tallies.values():
+        print(tally.line())
+        print("  " + ", ".join(f"{what} {count:,}" for what, count in sorted(tally.reached.items())))
+        for kind, count in tally.crashes.items():
+            print(f"  {count} x {kind}\n    {tally.samples[kind]}")
+    crashes = sum(sum(tally.crashes.values()) for tally in tallies.values())
+    cases = sum(tally.cases for tally in tallies.values())
     if options.json:
-        print(json.dumps({"cases": cases, "crashes": crashes, "doors": [vars(tally) for tally in tallies]}))
+        print(json.dumps({"cases": cases, "crashes": crashes, "doors": [vars(tally) for tally in tallies.values()]}))
     else:
-        print(
-            f"{cases:,} cases, {crashes} crashes, {sum(tally.seconds for tally in tallies):.0f} s, seed {options.seed}"
-        )
+        seconds = sum(tally.seconds for tally in tallies.values())
+        print(f"{cases:,} cases, {crashes} crashes, {seconds:.0f} s, seed {options.seed}")
     return int(crashes > 0)
 
 

@@ -4,10 +4,11 @@
 
 Each node sends a sample of its probe every 15 minutes, about twenty of them together, sealed by the witness
 (`suat_sim.witness`); two forwarders hear them. Among the frames: copies by the other forwarder (1 in 5), samples that
-come an hour late (1 in 500), frames with a wrong MIC (1 in 100), of foreign nodes (1 in 50), replays (1 in 200),
-datagrams that are no protocol at all (1 in 200); every eighth frame asks for an acknowledgement, which goes out through
-a forwarder and is confirmed. Ingest, network server, journal, filters, windows, decisions and the forwarder to a real
-influxd are those that ship, in one process; only the clock is virtual, and the disk is not waited for.
+come an hour late (1 in 500, and each node's fourth, so that what a replay leaves is there from the first day), frames
+with a wrong MIC (1 in 100), of foreign nodes (1 in 50), replays (1 in 200), datagrams that are no protocol at all (1 in
+200); every eighth frame asks for an acknowledgement, which goes out through a forwarder and is confirmed. Ingest,
+network server, journal, filters, windows, decisions and the forwarder to a real influxd are those that ship, in one
+process; only the clock is virtual, and the disk is not waited for.
 
 Every 10 simulated minutes: resident memory, blocks held by the interpreter's allocator, and open descriptors. The slope
 is that of least squares over the second half; its 95 % interval counts neighbours that resemble each other as fewer.
@@ -38,7 +39,7 @@ from typing import Any, NamedTuple
 from suat.clock import VirtualScheduler
 from suat.config import parse
 from suat.ingest.semtech_udp import SemtechUdp
-from suat.locales import catalogue
+from suat.locales import LANGUAGES, text
 from suat.pipeline import Pace
 from suat.records import DeviceRecord, Probe, SessionUpdate
 from suat.station import Station
@@ -53,7 +54,7 @@ PLACED = 10  # one node in so many stands in a paddock that is judged
 LOOK_S = 600.0
 DATABASE = "pasture"
 POLICIES = ("pasture", "pasture_15m", "pasture_1h", "pasture_1d")
-PACE = Pace(commit=0.5, summary=300.0, decision=3600.0)  # virtual seconds cost nothing, transactions and decisions do
+PACE = Pace(commit=0.5, summary=300.0, decision=21_600.0)  # virtual seconds cost nothing, transactions and decisions do
 SLOT_S, WITHIN_S = 10.0, 0.2  # nodes wake in step, so that a transaction holds more than one frame
 LATE_S = 3600
 SETTLE_S = 2 * LATE_S  # the last late ones come, windows close, the sink catches up
@@ -64,9 +65,16 @@ class Looks:
 
     def __init__(self) -> None:
         self.hours, self.rss_kb, self.blocks, self.descriptors = array("d"), array("d"), array("d"), array("d")
+        self._over = False
+
+    def end(self) -> None:
+        """What comes now, nodes that fall silent and a sink that catches up, is another state."""
+        self._over = True
 
     def add(self, hour: float) -> None:
-        """Look now."""
+        """Look now, unless the time that counts is over."""
+        if self._over:
+            return
         gc.collect()
         self.hours.append(hour)
         self.rss_kb.append(int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1024)
@@ -89,6 +97,7 @@ class Sender:
     fcnt: int = 0
     vwc: float = 0.25
     last: bytes = b""
+    was_late: bool = False
 
 
 class Soak:
@@ -108,7 +117,8 @@ class Soak:
         self.source = SemtechUdp(self.station.ingress, send=self._sent)
         self.station.sources[self.source.name] = self.source
         self.station.pipeline.start()
-        catalogue()  # the first alert would read all sentences: 5 MB once
+        for language in LANGUAGES:  # the first alert would read what they are written by: 5 MB, once
+            text(language, "board.days", n=2)
         for port in range(len(GATEWAYS)):
             self._pull(port)
         for number, sender in enumerate(self.senders):
@@ -144,7 +154,10 @@ class Soak:
     def _send(self, sender: Sender) -> None:
         self.scheduler.call_later(self.every_s, self._send, sender)
         chance = self.chance
-        if chance.random() < 0.002:  # out of reach now, sent an hour late under a counter of its own
+        if chance.random() < 0.002 or (
+            sender.fcnt == 3 and not sender.was_late
+        ):  # out of reach now, sent an hour late under a counter of its own
+            sender.was_late = True
             self.scheduler.call_later(LATE_S + 450.0, self._frame, sender, LATE_S)
             return
         self._frame(sender, 0)
@@ -200,6 +213,7 @@ class Soak:
                     file=sys.stderr,
                     flush=True,
                 )
+        looks.end()
         self.every_s = math.inf  # nobody sends any more
         self.scheduler.run_until(hours * 3600 + SETTLE_S)
         self.station.pipeline.stop()

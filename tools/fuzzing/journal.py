@@ -12,6 +12,7 @@ from suat.errors import SuatError
 from suat.records import Admitted, Batch, SessionUpdate
 from suat.store.journal import Journal
 from suat.store.rows import Move
+from suat.store.salvage import Salvage, mend
 from suat_sim.kept import START_US, Kept, device, row, soil_rows, water_rows
 
 from fuzzing import mutate
@@ -38,7 +39,7 @@ class Target:
         self.complaints = Complaints("suat")
         self.folder = folder / "data"
         self.sound = {name: data for name, data in _sound(folder / "sound").items() if data}
-        self.cases = self.used = 0
+        self.cases = self.used = self.mended = 0
 
     def make(self, chance: Random) -> list[Damage]:
         damage = []
@@ -78,6 +79,8 @@ class Target:
         for name, content in spoiled.items():
             (self.folder / name).write_bytes(content)
         self.cases += 1
+        if self.cases % 2 == 0:  # else the damage comes while the station runs, or a command opens the file
+            self.mended += mend(self.folder / "journal.db", START_US) is not None
         if self.cases % 3 == 0:
             with Kept(self.folder) as kept:
                 kept.finish(START_US + 86_400_000_000)
@@ -89,7 +92,7 @@ class Target:
         self.complaints.check()
 
     def reached(self) -> dict[str, int]:
-        return {"usable": self.used}
+        return {"usable": self.used, "mended": self.mended}
 
     def close(self) -> None:
         self.complaints.stop()
@@ -98,6 +101,9 @@ class Target:
 def use(path: Path) -> None:
     """All that a running station asks of its journal."""
     with Journal(path, durable=False) as journal, journal.reader() as reader:
+        work = Salvage(journal)
+        while work.step(START_US):
+            pass
         sample = row(1000, 3000.0, {("probe1", "vwc"): 0.2})
         journal.commit(Batch((Admitted(1, SessionUpdate(1, 5, 5), START_US, 5, -90.0, 5.0, (sample,), 990),)))
         journal.add_move(Move("otar-1", "jailau-2", START_US + 5))

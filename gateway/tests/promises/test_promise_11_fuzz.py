@@ -28,7 +28,7 @@ REACHED = {
     "modbus": {"good": 100, "bad answer": 100, "impossible value": 50, "no answer": 50},
     "http": {"200": 100, "400": 100, "404": 100, "405": 50},
     "config": {"accepted": 50},
-    "journal": {"usable": 50},
+    "journal": {"usable": 200, "mended": 50},
 }
 
 
