@@ -1,7 +1,7 @@
 """Thousands of mixed answers: a faulty server between the forwarder and a real InfluxDB. No good point is lost.
 
-Waits pass in virtual time; the requests, the faults and the database are real. What InfluxDB holds at the end is compared
-with the lines of the journal, field by field, through a reading of line protocol that shares no code with the writing.
+Waits pass in virtual time; the requests, the faults and the database are real. What InfluxDB holds at the end is
+compared with the lines of the journal, field by field, by a reading of line protocol that is none of ours.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 from suat.clock import VirtualScheduler
 from suat.store import influx
 from suat.store.influx import Forwarder
-from suat.store.influx_http import Verdict, V1Writer, V2Writer, open_writer
+from suat.store.influx_http import V1Writer, V2Writer, Verdict, open_writer
 from suat.store.points import Points
 from suat.store.rows import WindowRow
 from suat.store.tables import BucketsTable, InfluxTable
