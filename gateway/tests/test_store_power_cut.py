@@ -27,6 +27,7 @@ from suat_sim.kept import START_US
 RECORDER = Path(__file__).with_name("power_cut") / "recorder.c"
 SECTOR = 512
 BATCH = 3
+CUTS = 100
 
 WRITER = """
     import os, sys
@@ -197,15 +198,15 @@ def test_a_power_cut_at_any_instant_loses_nothing_that_was_told(tmp_path: Path) 
     events = record(tmp_path, 60, 40)
     kinds = Counter(event.kind for event in events)
     assert kinds["s"] > 60 and sum(event.kind == "s" and event.name == "journal.db" for event in events) > 5
-    found = play(events, tmp_path / "cut", 250, seed=1)
-    print(f"250 power cuts within {len(events)} writes and syncs: {dict(found)}")
+    found = play(events, tmp_path / "cut", CUTS, seed=1)
+    print(f"{CUTS} power cuts within {len(events)} writes and syncs: {dict(found)}")
 
 
 def test_the_simulation_can_lose_what_was_not_synced(tmp_path: Path) -> None:
     """Without the syncs of the WAL the same cuts lose readings that were told: the test can fail."""
     events = [event for event in record(tmp_path, 40, 1000) if (event.kind, event.name) != ("s", "journal.db-wal")]
     with pytest.raises(AssertionError, match="told"):
-        play(events, tmp_path / "cut", 250, seed=1)
+        play(events, tmp_path / "cut", CUTS, seed=1)
 
 
 @pytest.mark.slow

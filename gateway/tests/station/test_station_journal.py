@@ -10,6 +10,10 @@ from typing import Any
 from suat.clock import VirtualScheduler
 from suat.config import parse
 from suat.station import Station
+from suat.store.condition import condition
+from suat.store.database import damage_note
+from suat.store.journal import Journal
+from suat.store.retention import count_dropped
 from suat.store.tables import JournalTable
 from suat_sim.kept import START_US
 
@@ -69,3 +73,30 @@ def test_the_table_of_the_journal_reaches_it(tmp_path: Path) -> None:
     assert station.pipeline.pace.commit == 0.4
     assert station.pipeline.retention._table == JournalTable(**limits)
     station.close()
+
+
+def test_hours_of_running_are_marked(tmp_path: Path) -> None:
+    scheduler = VirtualScheduler(START_US)
+    station = Station(scheduler, parse({"station": {"name": "Asy", "data_dir": str(tmp_path)}}), durable=False)
+    station.pipeline.start()
+    scheduler.run_until(5.5 * 3600)
+    assert len(station.reader._ask("SELECT id FROM mark")) == 5
+    station.pipeline.stop()
+    scheduler.run_until(6 * 3600)
+    station.close()
+
+
+def test_the_doctor_tells_what_was_dropped(tmp_path: Path) -> None:
+    day = 86_400_000_000
+    with Journal(tmp_path / "journal.db") as journal, journal.reader() as reader:
+        assert list(condition(reader, START_US)) == []
+        with journal.transaction() as connection:
+            count_dropped(connection, "sample", "age", [START_US - 1100 * day, START_US - 1099 * day], START_US)
+            count_dropped(connection, "sample", "age", [START_US - 1098 * day], START_US + day)
+            count_dropped(connection, "sample", "untold", [START_US - 40 * day], START_US)
+            count_dropped(connection, "status", "thinned", [5], START_US - 60 * day)  # long ago
+        good, bad = condition(reader, START_US + day)
+        assert good[:2] == ("good", "3 rows (sample) of 2023-05-28 to 2023-05-30 were dropped within 30 days (age)")
+        assert bad[0] == "bad" and "1 rows (sample) of 2026-04-22 to 2026-04-22" in bad[1] and "max_mb" in bad[2]
+        damage_note(reader.path).touch()
+        assert next(condition(reader, START_US))[0] == "bad"
