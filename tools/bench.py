@@ -116,11 +116,19 @@ def node_red(found: Json) -> Iterator[Line]:
         yield Line(f"Node-RED at {rate['rate']:,} frames/s", rate["cpu_us"], "us/frame", note)
 
 
+def forward(found: Json) -> Iterator[Line]:
+    for way in found["ways"]:
+        name = f"{way['api']}, {'gzip ' + str(way['level']) if way['level'] else 'plain'}"
+        note = f"{way['us_point']} us of CPU/point, {way['server_us_point']} of influxd's, {way['bytes_point']} bytes/point"
+        yield Line(name, way["points_s"], "points/s", note)
+
+
 BENCHES = {
     "filters": Bench("Filter core", "cython_ext/bench/filters.py", filters, ("--samples", "100000", "--runs", "2")),
     "admit": Bench("Admission", "gateway/bench/admit.py", admit, ("--frames", "5000")),
     "journal": Bench("Behind the journal", "gateway/bench/journal.py", journal),
     "card": Bench("What the card takes", "gateway/bench/card.py", card, ("--quick",)),
+    "forward": Bench("Forwarding to a real influxd", "gateway/bench/forward.py", forward, ("--samples", "2000")),
     "throughput": Bench(
         "The running station, one core",
         "gateway/bench/throughput.py",
