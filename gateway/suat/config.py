@@ -182,4 +182,9 @@ def parse(content: dict[str, Any], origin: str = "configuration") -> Config:
         return Config.model_validate(content)
     except ValidationError as error:
         lines = [line for fault in error.errors() for line in fault_lines(fault, content, Config)]
-        raise ConfigError([f"{origin}: {line}" for line in dict.fromkeys(lines)]) from None
+        raise ConfigError([f"{origin}: {_printable(line)}" for line in dict.fromkeys(lines)]) from None
+
+
+def _printable(line: str) -> str:
+    """One line on any terminal, whatever was quoted in it."""
+    return "".join([sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line])

@@ -124,6 +124,15 @@ def test_all_faults_are_told_at_once() -> None:
     assert len(raised.value.faults) == 2
 
 
+def test_a_fault_that_quotes_a_line_break_or_a_terminals_code_stays_one_line() -> None:
+    content = tomllib.loads(GOOD)
+    put(content, ("herd", 0, "species"), "she\nep\x1b[2J")
+    with pytest.raises(ConfigError) as raised:
+        parse(content)
+    (fault,) = raised.value.faults
+    assert r"she\nep\x1b[2J" in fault and fault.isprintable()
+
+
 def test_a_good_file_is_read_and_its_paths_are_meant_from_its_folder(tmp_path: Path) -> None:
     (tmp_path / "suat.toml").write_text(GOOD)
     config = load(tmp_path / "suat.toml")

@@ -34,6 +34,25 @@ async def test_it_serves_and_stops(tmp_path):
     listen(bind).close()  # the port is free again
 
 
+@pytest.mark.parametrize("method", [b"GET", b"POST", b"CONNECT"])
+async def test_a_body_that_turns_to_nonsense_leaves_no_traceback(tmp_path, caplog, method):
+    """uvicorn would answer the nonsense with 400 and then fail at the request's own answer."""
+    bind = f"127.0.0.1:{free_port()}"
+    config = Config.model_validate({"station": {"name": "T", "data_dir": str(tmp_path)}, "board": {"bind": bind}})
+    with Journal(tmp_path / "journal.db", durable=False) as journal:
+        async with contextlib.AsyncExitStack() as cleanup:
+            await serve(config, journal.reader(), lambda: 0, cleanup)
+            await asyncio.sleep(0.05)
+            reader, writer = await asyncio.open_connection(*bind.split(":"))
+            writer.write(method + b" / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0NN\r\n")
+            answer = await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 def test_a_taken_port_is_one_clear_line():
     with listen("127.0.0.1:0") as taken:
         bind = f"127.0.0.1:{taken.getsockname()[1]}"

@@ -61,6 +61,16 @@ class Connection(H11Protocol):
         if self.is_answered:  # the next request of a pipeline
             self._begin()
 
+    def send_400_response(self, msg: str) -> None:
+        """After what is no HTTP the connection ends; a request before it that is still being judged gets no answer."""
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            if cycle.response_started:
+                self.transport.close()
+                return
+        super().send_400_response(msg)
+
     def timeout_keep_alive_handler(self) -> None:
         """Nobody asks any more, or nobody takes the answer."""
         self.transport.abort()
