@@ -119,7 +119,9 @@ def node_red(found: Json) -> Iterator[Line]:
 def forward(found: Json) -> Iterator[Line]:
     for way in found["ways"]:
         name = f"{way['api']}, {'gzip ' + str(way['level']) if way['level'] else 'plain'}"
-        note = f"{way['us_point']} us of CPU/point, {way['server_us_point']} of influxd's, {way['bytes_point']} bytes/point"
+        note = (
+            f"CPU {way['us_point']} us/point and influxd's {way['server_us_point']}; {way['bytes_point']} bytes/point"
+        )
         yield Line(name, way["points_s"], "points/s", note)
 
 

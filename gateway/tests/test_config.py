@@ -70,6 +70,7 @@ def drop(content: dict[str, Any], *path: str | int) -> None:
     del content[path[-1]]  # type: ignore[arg-type]
 
 
+SINK: dict[str, Any] = {"name": "district", "url": "http://h:8086", "api": "v1", "database": "pasture"}
 BROKEN: list[tuple[str, tuple[str | int, ...], Any, list[str]]] = [
     ("no name", ("station", "name"), None, ["station.name", "missing"]),
     ("no data folder", ("station", "data_dir"), None, ["station.data_dir", "missing"]),
@@ -96,6 +97,12 @@ BROKEN: list[tuple[str, tuple[str | int, ...], Any, list[str]]] = [
     ("half an animal", ("herd", 0, "head"), 1.5, ["head", "integer"]),
     ("InfluxDB 2 without token", ("influx",), {"url": "http://127.0.0.1:8086", "org": "upu"}, ["needs token_file"]),
     ("InfluxDB 1 without database", ("influx",), {"url": "http://h:8086", "api": "v1"}, ["needs database"]),
+    ("a sink without name", ("sink",), [SINK | {"name": None}], ["sink no. 1.name"]),
+    ("a sink's name twice", ("sink",), [SINK, SINK], ['sink: the name "district" is given twice']),
+    ("a sink named as the own", ("sink",), [SINK | {"name": "influx"}], ['sink "influx".name', "choose another"]),
+    ("a sink named as the windows' place", ("sink",), [SINK | {"name": "windows"}], ["choose another"]),
+    ("a sink without database", ("sink",), [SINK | {"database": None}], ['sink "district"', "needs database"]),
+    ("a slip in a sink", ("sink",), [SINK | {"gzi": True}], ['sink "district".gzi', 'did you mean "gzip"']),
     ("not a URL", ("influx",), {"url": "127.0.0.1:8086", "api": "v1", "database": "p"}, ["influx.url"]),
 ]
 
@@ -140,6 +147,28 @@ def test_a_good_file_is_read_and_its_paths_are_meant_from_its_folder(tmp_path: P
     assert config.water_point[0].distance_to("jailau-1") == 1.2
     assert config.paddock[0].name.in_language("kk") == "Жайлау 1"
     assert config.paddock[1].name.in_language("kk") == "River bank"
+
+
+def test_sinks_come_in_order_and_their_secrets_are_meant_from_the_files_folder(tmp_path: Path) -> None:
+    sinks = """
+[influx]
+url = "http://127.0.0.1:8086"
+org = "upu"
+token_file = "own.token"
+[[sink]]
+name = "district"
+url = "https://influx.example"
+org = "rayon"
+token_file = "district.token"
+"""
+    (tmp_path / "suat.toml").write_text(GOOD + sinks)
+    config = load(tmp_path / "suat.toml")
+    assert list(config.sinks) == ["influx", "district"]
+    assert [table.token_file for table in config.sinks.values()] == [
+        tmp_path / "own.token",
+        tmp_path / "district.token",
+    ]
+    assert not parse(tomllib.loads(GOOD)).sinks
 
 
 @pytest.mark.parametrize(

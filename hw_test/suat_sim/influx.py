@@ -153,7 +153,9 @@ class _Handler(socketserver.StreamRequestHandler):
         """Answer, after which the connection is closed."""
         ended = self.server.ended
         if answer is HANG:
-            ended.wait(RELAY_S)
+            self.connection.settimeout(RELAY_S)
+            with contextlib.suppress(OSError):
+                self.connection.recv(1)  # until the other side has had enough
         elif answer is DRIP:
             for letter in _http("204 No Content", b"", "X-Slow: " + "z" * 1000):
                 self.wfile.write(bytes([letter]))
