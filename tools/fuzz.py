@@ -5,8 +5,8 @@
 
 The cases are shared out by what one costs; each door is the code that ships, from the bytes on (`tools/fuzzing/`). A
 crash is any other exception, a traceback in the log, a station that would stop, an answer that never comes, or more
-than 1 kB held for a link. A long run goes in rounds, each on fresh stations; ^C ends it with its figures. Each kind of
-crash is printed once, with an input that made it; the same seed makes the same cases.
+than 1 kB held for a link. A long run goes in rounds, each on fresh stations; ^C or SIGTERM ends it with the figures of
+its whole rounds. Each kind of crash is printed once, with an input that made it; a seed makes the same cases again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import contextlib
 import importlib
 import json
 import logging
+import signal
 import sys
 import tempfile
 import time
@@ -137,6 +138,8 @@ def main() -> int:
     options = parser.parse_args()
     logging.disable(logging.INFO)
     tallies = {name: Tally(name) for name in options.target}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):  # what was counted until then is told
         rounds(tallies, options.cases, options.seed)
     for tally in () if options.json else tallies.values():
