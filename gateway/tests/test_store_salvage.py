@@ -383,6 +383,26 @@ def test_a_flipped_bit_in_each_page(sound: Path, tmp_path: Path) -> None:
     assert found > count // 20
 
 
+def test_a_counter_that_a_flipped_bit_set_back_is_not_used(sound: Path, copy: Path) -> None:
+    """The file's form stays intact: SQLite sees nothing."""
+    page = next(page for page, tree in pages_of(sound).items() if tree == "session/leaf")
+    (row,) = table(sound, "SELECT registration, dev_addr, fcnt_up, fcnt_down FROM session WHERE registration = 7")
+    with copy.open("r+b") as file:
+        file.seek((page - 1) * PAGE)
+        content = file.read(PAGE)
+    keys = bytes([7]) * 16 + bytes([107]) * 16  # the counters stand behind the keys: 2 bytes and 1
+    at = content.index(keys) + len(keys)
+    assert (int.from_bytes(content[at : at + 2], "big"), content[at + 2]) == row[2:]
+    damage(copy, (page - 1) * PAGE + at + 2, bytes([content[at + 2] & ~2]))
+    assert table(copy, "PRAGMA integrity_check") == [("ok",)]
+    assert table(copy, "SELECT fcnt_down FROM session WHERE registration = 7") == [(row[3] - 2,)]
+    found, _ = start(copy)
+    assert found is not None and "session of node 7" in found.reason
+    kept = [number for (number,) in table(copy, "SELECT registration FROM session")]
+    assert 7 not in kept and len(kept) == NODES - 1  # it joins again
+    check(sound, copy)
+
+
 def test_a_bit_in_every_page_at_once(sound: Path, copy: Path) -> None:
     chance = random.Random(5)
     for page in range(1, copy.stat().st_size // PAGE + 1):

@@ -23,6 +23,7 @@ Row = tuple[Any, ...]
 TABLE_LEAF, TABLE_INTERIOR, INDEX_LEAF, INDEX_INTERIOR = 13, 5, 10, 2
 _KINDS = (TABLE_LEAF, TABLE_INTERIOR, INDEX_LEAF, INDEX_INTERIOR)
 _WAL_HEADER, _FRAME_HEADER = 32, 24
+_VIRTUAL, _STORED = 2, 3  # pragma table_xinfo, "hidden"
 _PAYLOAD_LIMIT = 1 << 20  # [D] no row of ours is as large
 _INTEGER_SIZES = (0, 1, 2, 3, 4, 6, 8)
 
@@ -36,6 +37,7 @@ class Column(NamedTuple):
     type: str
     required: bool
     default: Any
+    made: bool = False  # by SQLite out of the others, and stored
 
 
 class Shape(NamedTuple):
@@ -71,7 +73,11 @@ def shapes(connection: sqlite3.Connection) -> dict[str, Shape]:
     found = {}
     tables = connection.execute("SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table'")
     for name, keyed in tables.fetchall():
-        info = connection.execute(f'PRAGMA table_info("{name}")').fetchall()
+        info = [
+            (*entry[:2], entry[2].partition(" ")[0], *entry[3:])
+            for entry in connection.execute(f'PRAGMA table_xinfo("{name}")')
+            if entry[6] != _VIRTUAL
+        ]
         if name.startswith("sqlite_") or not all(entry[2] in _TYPES for entry in info):
             continue
         if keyed:
@@ -81,7 +87,13 @@ def shapes(connection: sqlite3.Connection) -> dict[str, Shape]:
         if rowid is None and not keyed:
             continue
         columns = tuple(
-            Column(entry[1], entry[2], bool(entry[3]) or (keyed and entry[5] > 0), _literal(connection, entry[4]))
+            Column(
+                entry[1],
+                entry[2],
+                bool(entry[3]) or (keyed and entry[5] > 0),
+                _literal(connection, entry[4]),
+                entry[6] == _STORED,
+            )
             for entry in info
         )
         found[name] = Shape(name, columns, rowid)

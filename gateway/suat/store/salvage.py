@@ -41,6 +41,7 @@ from suat.store.outbox import tell_again
 from suat.store.packed import CLEANED, WINDOW
 from suat.store.pages import Image, Row, Shape, assign, cells, records, shapes
 from suat.store.retention import count_dropped
+from suat.store.sessions import is_sound
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ _FIRST = ("device", "assignment", "session", "counter", "curve", "move", "alert"
 _LATER = ("sample", "cleaned", "window", "status", "dead_letter")  # in this order
 _NEVER = ("meta", "filter_state", "outbox", "sink", "mark", "salvage")  # made anew
 _NUMBERED = ("sample", "cleaned", "device")  # others get new row numbers
+_COUNTERS = ("registration", "pending", "dev_addr", "fcnt_up", "fcnt_down", "guard")
 _TOP = "salvaged_up_to"  # the highest sample of the damaged journal: later ones are others'
 
 
@@ -124,6 +126,10 @@ def _look_over(connection: sqlite3.Connection) -> str | None:
     whole = whole and bool(expected) == bool(tables)  # tables of version 0: its bit has flipped
     if whole != known:
         return "its tables are not those of its version"
+    if tables.get("session", "").find("guard") >= 0:
+        for row in connection.execute(f"SELECT {', '.join(_COUNTERS)} FROM session"):
+            if not is_sound(*row):
+                return f"the counters of the session of node {row[0]} are not those that were written"
     small = [table for table in _FIRST if table in tables]
     pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
     for argument in ["1"] if pages * size <= LOOK_BYTES else [f"'{table}'" for table in small]:
@@ -205,7 +211,7 @@ def _finish_exchange(path: Path) -> None:
 
 def _set_forward(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM session WHERE registration NOT IN (SELECT id FROM device WHERE revoked_us IS NULL)")
-    connection.execute("UPDATE session SET fcnt_down = fcnt_down + ?", (DOWN_MARGIN,))
+    connection.execute("UPDATE session SET fcnt_down = min(fcnt_down + ?, 4294967295)", (DOWN_MARGIN,))
     connection.execute("UPDATE device SET join_nonce = join_nonce + ? WHERE join_eui IS NOT NULL", (JOIN_MARGIN,))
 
 
@@ -251,8 +257,9 @@ def _bring(connection: sqlite3.Connection, image: Image, number: int, shape: Sha
 
 def _insert(connection: sqlite3.Connection, shape: Shape, rows: Iterable[Row]) -> int:
     first = 0 if shape.name in _NUMBERED or shape.rowid != 0 else 1
-    names = ", ".join(column.name for column in shape.columns[first:])
-    marks = ", ".join("?" * (len(shape.columns) - first))
+    given = [place for place, column in enumerate(shape.columns) if place >= first and not column.made]
+    names = ", ".join(shape.columns[place].name for place in given)
+    marks = ", ".join("?" * len(given))
     where = (
         f" WHERE ?1 <= (SELECT value FROM meta WHERE key = '{_TOP}') AND EXISTS (SELECT 1 FROM sample WHERE id = ?1)"
         if shape.name == "cleaned"
@@ -260,13 +267,17 @@ def _insert(connection: sqlite3.Connection, shape: Shape, rows: Iterable[Row]) -
     )
     before = connection.total_changes
     connection.executemany(
-        f"INSERT OR IGNORE INTO {shape.name} ({names}) SELECT {marks}{where}", [row[first:] for row in rows]
+        f"INSERT OR IGNORE INTO {shape.name} ({names}) SELECT {marks}{where}",
+        [[row[place] for place in given] for row in rows],
     )
     return connection.total_changes - before
 
 
 def _is_plausible(shape: Shape, row: Row) -> bool:
     """Whether the blobs of a row can be read, and its time is one."""
+    if shape.name == "session":
+        values = dict(zip([column.name for column in shape.columns], row, strict=True))
+        return is_sound(*[values[name] for name in _COUNTERS])
     if shape.name == "sample":
         values = dict(zip([column.name for column in shape.columns], row, strict=True))
         try:

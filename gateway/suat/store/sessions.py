@@ -12,6 +12,11 @@ _COUNTERS = (
 )
 
 
+def is_sound(registration: int, pending: int, dev_addr: int, fcnt_up: int, fcnt_down: int, guard: int) -> bool:
+    """Whether the numbers of a kept session are those that were written: each bit of them shows in the guard."""
+    return guard == registration * 3 + pending * 5 + dev_addr * 7 + fcnt_up * 11 + fcnt_down * 13
+
+
 def write_sessions(connection: sqlite3.Connection, updates: Iterable[SessionUpdate]) -> None:
     """Updates in their order; of the plain counters of many frames only the highest are written."""
     counters: dict[tuple[int, bool], tuple[int, int]] = {}
