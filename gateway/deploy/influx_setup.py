@@ -88,13 +88,12 @@ def prepare(influx: Influx, table: dict[str, Any], folder: Path, renew: bool) ->
             " or make the buckets and tokens by hand: docs/operator.md"
         ) from None
     org = influx.ask("GET", "orgs", org=table["org"])["orgs"][0]["id"]
-    buckets = {}
+    known = {entry["name"]: entry["id"] for entry in influx.ask("GET", "buckets", orgID=org, limit="100")["buckets"]}
     for name in table["buckets"].values():
-        found = influx.ask("GET", "buckets", orgID=org, name=name).get("buckets", [])
-        if not found:
-            found = [influx.ask("POST", "buckets", {"orgID": org, "name": name, "retentionRules": []})]
+        if name not in known:
+            known[name] = influx.ask("POST", "buckets", {"orgID": org, "name": name, "retentionRules": []})["id"]
             done.append(f"bucket {name} made")
-        buckets[name] = found[0]["id"]
+    buckets = {name: known[name] for name in table["buckets"].values()}
     done += map_buckets(influx, org, buckets, first)
     for name, (right, description, owner) in TOKENS.items():
         if exists(owner[0]) and exists(owner[1], group=True):
