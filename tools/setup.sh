@@ -28,6 +28,9 @@ done
 python3 -c 'import venv, ensurepip' 2>/dev/null || lacking="$lacking python3-venv"
 python3 -c 'import sysconfig, pathlib, sys; sys.exit(not (pathlib.Path(sysconfig.get_path("include")) / "Python.h").exists())' \
     2>/dev/null || lacking="$lacking python3-dev"
+if [ "$role" = test ] && [ ! -f /usr/include/openssl/evp.h ]; then
+    lacking="$lacking libssl-dev" # without it frames are opened by Python: dearer, and the other half untested
+fi
 if [ "$role" = test ] && [ -z "$(find /usr/share/fonts -name 'NotoSans-Regular*' 2>/dev/null | head -n 1)" ]; then
     lacking="$lacking fonts-noto-core"
 fi

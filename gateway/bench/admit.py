@@ -25,6 +25,7 @@ from suat.clock import LoopScheduler, VirtualScheduler
 from suat.ingest.base import Ingress
 from suat.ingest.semtech_udp import SemtechUdp, _uplink, serve_udp
 from suat.network.admit import Admission
+from suat.network.cipher import mic_ok, open_payload
 from suat.network.devices import Devices
 from suat.network.downlink import Downlinks
 from suat.network.join import Joins
@@ -146,13 +147,13 @@ def steps(packets: list[bytes], nodes: int) -> dict[str, float]:
     uplinks = [_uplink(entry, witness.GATEWAY, "semtech_udp", START_US) for entry in entries]
     frames = [lorawan.parse_data(uplink.phy) for uplink in uplinks]
     judged = [(devices.by_addr[f.dev_addr][0], f, i // nodes) for i, f in enumerate(frames)]
-    opened = [lorawan.open_payload(s.nwk, s.app, f, n) for s, f, n in judged]
+    opened = [open_payload(s.nwk, s.app, f, n) for s, f, n in judged]
     return {
         "JSON": _cost(lambda packet: orjson.loads(packet[12:]), packets),
         "rxpk -> Uplink": _cost(lambda entry: _uplink(entry, witness.GATEWAY, "semtech_udp", START_US), entries),
         "parse_data": _cost(lambda uplink: lorawan.parse_data(uplink.phy), uplinks),
-        "MIC": _cost(lambda item: lorawan.mic_ok(item[0].nwk, item[1], item[2]), judged),
-        "decrypt": _cost(lambda item: lorawan.open_payload(item[0].nwk, item[0].app, item[1], item[2]), judged),
+        "MIC": _cost(lambda item: mic_ok(item[0].nwk, item[1], item[2]), judged),
+        "decrypt": _cost(lambda item: open_payload(item[0].nwk, item[0].app, item[1], item[2]), judged),
         "split payload": _cost(lambda data: payload.split(data, 2, 0), opened),
     }
 

@@ -20,6 +20,7 @@ from suat_wire.payload import PORT_HEALTH, PORT_READINGS, PayloadError, split
 from suat.clock import Scheduler, Timer
 from suat.ingest.base import new_counters
 from suat.logs import Rate
+from suat.network.cipher import mic_ok, open_payload
 from suat.network.devices import Device, Devices, Session
 from suat.network.direct import sample_us
 from suat.network.downlink import Downlinks, Reply, best_first
@@ -144,11 +145,11 @@ class Admission:
             return "unknown_device", None
         for session in sessions:
             fcnt = lorawan.infer_fcnt(frame.fcnt16, session.fcnt_up)
-            if lorawan.mic_ok(session.nwk, frame, fcnt):
+            if mic_ok(session.nwk, frame, fcnt):
                 return self._accept(session, frame, fcnt, heard)
         for session in sessions:
             fcnt = lorawan.infer_fcnt(frame.fcnt16, session.fcnt_up) - FCNT16
-            if fcnt >= 0 and lorawan.mic_ok(session.nwk, frame, fcnt):
+            if fcnt >= 0 and mic_ok(session.nwk, frame, fcnt):
                 if fcnt == session.fcnt_up - 1:
                     return "duplicate", self._repeated(session, frame, fcnt, heard)
                 return "old_counter", None
@@ -212,7 +213,7 @@ def _open(
     session: Session, frame: lorawan.DataFrame, fcnt: int, heard_us: int
 ) -> tuple[int | None, tuple[Row, ...], bytes, bool]:
     """(the record an acknowledgement is asked from, the samples, the MAC commands, whether all could be read)."""
-    payload = lorawan.open_payload(session.nwk, session.app, frame, fcnt)
+    payload = open_payload(session.nwk, session.app, frame, fcnt)
     fport = frame.fport
     if fport == 0:
         return None, (), payload, True

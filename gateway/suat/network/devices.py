@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from suat_wire.aes import Aes
-
 from suat.network.adr import LinkHistory, Patience
+from suat.network.cipher import Aes
 from suat.records import DeviceRecord, SessionUpdate
 from suat.store.downlinks import Link
 
