@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+from zlib import crc32
 
 import pytest
 from suat.clock import VirtualScheduler
@@ -10,6 +12,7 @@ from suat.network import provision
 from suat.network.keys import RootKeys
 from suat.network.server import NetworkServer
 from suat.records import Admitted, Batch, Measured, Relayed
+from suat.store import downlinks as stored
 from suat.store.journal import Journal
 from suat_wire import payload
 
@@ -32,7 +35,7 @@ class Site:
             app_key="9e1d3c7a5b60482f8d17e6c2a4f09b35",
         )
         provision.add(self.journal, keys, device, START_US)
-        self.answers: list[tuple[str, str, int, bytes]] = []
+        self.answers: list[Any] = []  # (source, DevEUI, FPort, payload)
         self.server = NetworkServer(
             VirtualScheduler(START_US),
             "IN865",
@@ -40,8 +43,14 @@ class Site:
             keys,
             self.commit,
             lambda _: False,
-            send_payload=lambda *answer: self.answers.append(answer) is None,
+            send_payload=self.send_payload,
+            write=lambda work: work(self.journal),
         )
+        self.reached = True
+
+    def send_payload(self, *answer: Any) -> bool:
+        self.answers.append(answer)
+        return self.reached
 
     def commit(self, admitted: Admitted) -> None:
         batch = Batch((admitted,))
@@ -94,3 +103,32 @@ def test_what_is_unknown_or_unreadable_is_counted_and_nothing_kept(site: Site) -
     assert site.kept() == []
     counters = site.server.counters
     assert (counters["unknown_device"], counters["malformed"], counters["accepted"]) == (1, 2, 0)
+
+
+def test_settings_for_a_relayed_node_go_through_its_source(site: Site) -> None:
+    """FPort 5; taken when its health shows the CRC-32, as over our own radio; a source without a way costs no try."""
+    leak_fall_5 = bytes([16, 2, 5, 0])
+    stored.add_orders(site.journal, 1, [leak_fall_5], START_US)
+    site.server.refresh()
+
+    def relay(record: int, readings: dict[tuple[str, str], float]) -> list[Any]:
+        site.answers.clear()
+        data, fport = payload.encode([payload.Sample(record, 0, readings)], 51)
+        site.server.direct.relayed(Relayed("chirpstack", EUI, START_US + record * 60_000_000, fport, data, record))
+        return [answer[2:] for answer in site.answers]
+
+    site.reached = False
+    assert relay(1, READINGS) == [(5, leak_fall_5)]
+    site.reached = True
+    assert relay(2, READINGS) == [(5, leak_fall_5)]
+    assert relay(3, READINGS) == []
+    assert relay(4, {("health", "config"): crc32(leak_fall_5)}) == []
+    with site.journal.reader() as reader:
+        assert [(order.state, order.sent) for order in reader.read(stored.orders)] == [("confirmed", 1)]
+
+
+def test_a_device_that_does_not_speak_our_payload_is_sent_no_settings(site: Site) -> None:
+    stored.add_orders(site.journal, 1, [bytes([16, 2, 5, 0])], START_US)
+    site.server.refresh()
+    site.server.direct.measured(measured(60))
+    assert site.answers == []
