@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from suat import hardware, preflight, running, timekeeping
 from suat.config import Config
 from suat.ingest.bus.condition import wired_condition
+from suat.show.condition import board_condition, own_page
 from suat.store.condition import condition
 from suat.store.journal import JournalError, Reader
 from suat.store.tables import InfluxTable
@@ -42,6 +43,7 @@ def examine(config: Config, now_us: int) -> list[Finding]:
         *_clock(config),
         *_machine(config),
         *_running(config),
+        *itertools.starmap(Finding, board_condition(config, now_us)),
         *_journal(config, now_us),
         *_sinks(config),
     ]
@@ -118,7 +120,8 @@ def _running(config: Config) -> Iterator[Finding]:
     from urllib import error, request
 
     try:
-        with request.urlopen(f"http://{config.board.bind}/healthz", timeout=ANSWER_S) as answer:
+        page, context = own_page(config)
+        with request.urlopen(f"{page}/healthz", timeout=ANSWER_S, context=context) as answer:
             answer.read()
             return
     except error.HTTPError as refused:
