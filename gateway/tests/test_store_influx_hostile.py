@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import random
 import re
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -149,6 +151,28 @@ def test_mixed_answers_lose_no_good_point(
         assert between.counts.keys() == FAULTS.keys()  # each of them came, and no redirect was followed
         given = sum(between.counts.values())
         print(f"{api}: {given} answers, {given - between.counts['relayed']} of them faults: {len(found)} points, equal")
+
+
+@pytest.mark.parametrize("api", ["v1", "v2"])
+def test_a_host_with_many_addresses_that_are_silent_takes_no_longer(
+    api: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a district's server behind a link that is cut: ten seconds for each of its addresses would be a stall."""
+    with socket.socket() as full, ExitStack() as others:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(3):  # its queue is full: a connection to it hangs
+            other = others.enter_context(socket.socket())
+            other.setblocking(False)
+            other.connect_ex(full.getsockname())
+        one = (socket.AF_INET, socket.SOCK_STREAM, 0, "", full.getsockname())
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [one] * 8)
+        writer = (V1Writer if api == "v1" else V2Writer)(table(api, "http://influx.example", tmp_path), 0.5)
+        began = time.monotonic()
+        answer = writer.write("pasture", ["m v=1i 5"])
+        assert answer.verdict is Verdict.DOWN and time.monotonic() - began < 2.5
+        assert answer.reason == "NewConnectionError: influx.example: timed out"
+        writer.close()
 
 
 @pytest.mark.parametrize("api", ["v1", "v2"])

@@ -28,11 +28,12 @@ from urllib.parse import quote, urlsplit
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+from urllib3.exceptions import HTTPError, NewConnectionError
 
 from suat.store.tables import BucketsTable, InfluxTable
 
 TIMEOUT_S = 10.0  # of a whole request, from the connection to the last byte of the answer
+DIAL_S = 5.0  # of it for one address of the host
 RETRY_AFTER_MAX_S = 3600.0
 ANSWER_BYTES = 65536  # more of an answer is not read: InfluxDB says less
 GZIP_LEVEL = 1  # bench/forward.py: the higher ones cost a multiple for a tenth less
@@ -199,11 +200,11 @@ class Transport:
 
     def answer_of(self, error: Exception) -> Answer:
         """What it means that there was no answer."""
-        if self._cut:
+        if self._cut and not isinstance(error, NewConnectionError):
             return Answer(Verdict.BROKEN, f"no whole answer within {self._timeout_s:g} s")
-        text = re.sub(r"<[^>]*>:? ?|HTTPS?Connection\S*\([^)]*\):? ?", "", str(error))
+        text = re.sub(r"<[^>]*>:? ?|\w+\(host=[^)]*\):? ?", "", str(error))
         reason = f"{type(error).__name__}: {_printable(text)}"
-        reached = not isinstance(error, (NewConnectionError, ConnectTimeoutError))
+        reached = not isinstance(error, NewConnectionError)
         return Answer(Verdict.BROKEN if reached else Verdict.DOWN, reason)
 
     def clear(self) -> None:
@@ -212,15 +213,47 @@ class Transport:
         self._socket = None
 
 
+def _dial(connection: Any) -> socket.socket:
+    """The first address of a host that answers, all of them within the time limit; urllib3 waits as long for each."""
+    deadline = time.monotonic() + connection.timeout
+    try:
+        found = socket.getaddrinfo(connection.host, connection.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise NewConnectionError(connection, f"{connection.host}: {error.strerror or error}") from error
+    reason = "it took too long to find its address"
+    for family, kind, protocol, _, address in found:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            break
+        dialled = socket.socket(family, kind, protocol)
+        try:
+            dialled.settimeout(min(left, DIAL_S))
+            dialled.connect(address)
+            dialled.settimeout(connection.timeout)
+            dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            dialled.close()
+            reason = error.strerror or str(error)
+        else:
+            return dialled
+    raise NewConnectionError(connection, f"{connection.host}: {reason}")
+
+
 def _pool_classes(transport: Transport) -> dict[str, Any]:
-    """urllib3's pools with connections that show their socket to `transport`."""
+    """urllib3's pools with connections that dial as above and show their socket to `transport`."""
 
     class Plain(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return _dial(self)
+
         def connect(self) -> None:
             super().connect()
             transport.opened(self.sock)
 
     class Secure(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return _dial(self)
+
         def connect(self) -> None:
             super().connect()
             transport.opened(self.sock)
