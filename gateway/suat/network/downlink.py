@@ -39,6 +39,7 @@ GATEWAYS = 2  # tried with one reply: by the third its windows are over
 STATUS_EVERY_S = 86_400.0  # DevStatusReq, with a downlink that goes out anyway
 STATUS_AGAIN_S = 3_600.0  # after one that was not answered
 FCNT_LIMIT = 1 << 32
+ONE_RATE = "serial_bridge "  # sources that hear one data rate: who is heard by them alone must stay there
 
 # What became of replies: each is `sent` or `lost`; the others say by what way, or why not.
 OUTCOMES = (
@@ -178,7 +179,7 @@ class Downlinks:
         if device.link.channels_hz != self._extra_channels_hz:
             said += self._channel_requests(device, mac.FOPTS_LIMIT - len(said))
         if self._options.adr and frame.adr:
-            said += self._rate_request(device, copies[0], mac.FOPTS_LIMIT - len(said))
+            said += self._rate_request(device, copies, mac.FOPTS_LIMIT - len(said))
         order = self.orders.due(device.registration, asks)
         ack = frame.mtype == lorawan.CONFIRMED_UP
         must = ack or frame.adr_ack_req
@@ -198,14 +199,14 @@ class Downlinks:
     def _until(self, delay_s: int) -> float:
         return self._scheduler.monotonic() + delay_s + 1
 
-    def _rate_request(self, device: Device, best: Uplink, room: int) -> bytes:
+    def _rate_request(self, device: Device, copies: tuple[Uplink, ...], room: int) -> bytes:
         try:
-            dr = self._region.dr_from_datr(best.datr)
+            dr = self._region.dr_from_datr(copies[0].datr)
         except ValueError:
             return b""
         wish = device.history.wish(self._region, dr, self._options.repetitions)
         request = b"" if wish is None else mac.link_adr_req(wish, mac.channel_mask(self._region, device))
-        if wish is None or len(request) > room:
+        if wish is None or len(request) > room or all(copy.source.startswith(ONE_RATE) for copy in copies):
             return b""
         device.history.ask(wish)
         return request

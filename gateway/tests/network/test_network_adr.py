@@ -127,3 +127,14 @@ def test_a_node_that_does_not_offer_it_is_left_alone(make_site: Callable[..., An
         forwarder.hear(node.uplink(fcnt, reading(fcnt)), lsnr=13.0)
         site.pass_time()
     assert forwarder.sent == []
+
+
+def test_a_node_that_a_bridge_alone_hears_stays_at_the_bridges_rate(make_site: Callable[..., Any]) -> None:
+    """One radio hears one data rate (docs/bridge.md): a faster node would not be heard at all."""
+    site = make_site(adr=True)
+    node, bridge = site.abp(), site.forwarder()
+    site.source.name = "serial_bridge /dev/ttyACM0"
+    for fcnt in range(30):
+        bridge.hear(node.uplink(fcnt, reading(fcnt), flags=0x80), lsnr=13.0)
+        site.pass_time()
+    assert bridge.sent == []
