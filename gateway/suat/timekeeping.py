@@ -10,7 +10,8 @@ one number that makes it UTC:
     confirmed  a person looked at a watch and confirmed the time with the PIN
     system     the machine's clock as it is; only where [time] sources names it (a container, whose host keeps it)
 
-They rank in the order of [time] sources. Those that agree outvote one that does not. Nothing before [time] floor is
+They rank in the order of [time] sources. Those that agree outvote one that does not, and the finest of them counts.
+Nothing before [time] floor is
 believed. Until one speaks, times count from the machine's start (clock.UNDATED_US): readings are kept and acknowledged
 all the same, and dated once the time is known (store/undated.py). A clock that is trusted never follows a jump of its
 own source: then the station goes on by itself and says so.
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 
 SourceName = Literal["rtc", "gateway", "ntp", "confirmed", "system"]
 RANKED: tuple[SourceName, ...] = ("rtc", "gateway", "ntp", "confirmed")
+FINEST: tuple[SourceName, ...] = ("ntp", "system", "gateway", "rtc", "confirmed")
 FLOOR = date(2026, 1, 1)  # of this version: raised with each, but never above what nodes may still have to send
 
 LOOK_S = (1.0, 10.0)  # between two looks: while the time is unknown, and later
@@ -197,12 +199,10 @@ class Timekeeping:
         return self._table.floor_us <= offset_us + int(self._scheduler.monotonic() * 1e6) < LATEST_US
 
     def _judge(self, told: list[Told]) -> None:
-        """Believe the largest group that agrees, of equals the one with the highest rank."""
+        """Believe the best of them, unless it is a jump that nothing else explains."""
         if not told:
             return
-        groups = [[other for other in told if abs(other.offset_us - one.offset_us) <= AGREE_US] for one in told]
-        votes = max(map(len, groups))
-        best = next(one for one, group in zip(told, groups, strict=True) if len(group) == votes)
+        best, group = chosen(told)
         now_us = self._scheduler.wall_us()
         strangers = [one for one in told if abs(one.offset_us - best.offset_us) > AGREE_US]
         doubt = "; ".join(f"{one.source} says {self._iso(one)}, {best.source} {self._iso(best)}" for one in strangers)
@@ -213,7 +213,7 @@ class Timekeeping:
         else:
             by_us = best.offset_us - self._offset_us()
             alone_us = (self._scheduler.monotonic() - self._sure_at) * 1e6
-            if abs(by_us) <= FINE_US + DRIFT * alone_us or self._outdone(best, groups[told.index(best)]):
+            if abs(by_us) <= FINE_US + DRIFT * alone_us or self._outdone(best, group, by_us):
                 if abs(by_us) > FINE_US:
                     log.warning("clock: corrected by %+.1f s, by %s", by_us / 1e6, best.source)
                 if abs(by_us) > FINE_US or (best.now and best.source in ("ntp", "system")):
@@ -226,12 +226,12 @@ class Timekeeping:
             log.error("clock: %s; confirm the time, or mend the source that is wrong", doubt)
         self.doubt = doubt or None
 
-    def _outdone(self, best: Told, group: list[Told]) -> bool:
-        """Whether a jump is the end of an error, not the beginning of one: never by the word of the same source."""
+    def _outdone(self, best: Told, group: list[Told], by_us: int) -> bool:
+        """Whether a jump is the end of an error, not the beginning of one: never by the word of one source alone."""
         names = [one.source for one in group]
-        if self.source in names:
-            return "confirmed" in names and len(names) > 1
-        return len(names) > 1 or self._rank(best.source) < self._rank(self.source)
+        if len(names) > 1:
+            return abs(by_us) <= AGREE_US or self.source not in names or "confirmed" in names
+        return self.source == "confirmed" and self._rank(best.source) < self._rank("confirmed")  # a slip of the hand
 
     def _adopt(self, told: Told) -> None:
         self.source = told.source
@@ -265,6 +265,13 @@ class Timekeeping:
             log.error("%s: %s; after a restart the time is unknown until a source tells it", self._path, error.strerror)
 
 
+def chosen(told: list[Told]) -> tuple[Told, list[Told]]:
+    """The largest group that agrees, of equals the one of the highest rank; in it the source whose time is finest."""
+    groups = [[other for other in told if abs(other.offset_us - one.offset_us) <= AGREE_US] for one in told]
+    group = max(groups, key=len)  # the first of equals
+    return min(group, key=lambda one: FINEST.index(one.source)), group
+
+
 def _read(path: Path, boot: str) -> dict[SourceName, int]:
     """What sources told earlier in this boot."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -291,7 +298,7 @@ def examine(table: TimeTable, data_dir: Path) -> tuple[list[Told], int]:
 def now_us(table: TimeTable, data_dir: Path) -> int:
     """The station's time for a command beside it: by the best source there is, the machine's clock without any."""
     told, monotonic_us = examine(table, data_dir)
-    return told[0].offset_us + monotonic_us if told else machine_us()
+    return chosen(told)[0].offset_us + monotonic_us if told else machine_us()
 
 
 class _Watching(VirtualScheduler):

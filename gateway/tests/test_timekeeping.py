@@ -188,6 +188,31 @@ def test_what_agrees_outvotes_the_first_and_of_two_the_rank_decides(machine: Mac
     assert machine.error_s() == pytest.approx(0.0)
 
 
+def test_a_chip_that_is_half_a_minute_off_gives_way_to_ntp_and_may_then_be_set(machine: Machine) -> None:
+    machine.chip, machine.off_us = ("ds3231", 30_000_000), 30_000_000
+    keeping = machine.keep_time()
+    keeping.start()
+    assert machine.error_s() == pytest.approx(30.0)
+    machine.disciplined, machine.off_us = True, 0
+    machine.pass_s(60)
+    assert (keeping.source, keeping.doubt) == ("ntp", None)
+    assert machine.error_s() == pytest.approx(0.0)
+    machine.chip = ("ds3231", 0)  # the kernel sets it every 11 minutes while NTP holds
+    machine.pass_s(60)
+    assert keeping.doubt is None
+
+
+def test_a_chip_that_fails_while_ntp_holds_is_named_and_not_followed(machine: Machine) -> None:
+    machine.chip, machine.disciplined = ("ds3231", 0), True
+    keeping = machine.keep_time()
+    keeping.start()
+    for _ in range(60):
+        machine.chip = ("ds3231", machine.chip[1] - 10_000_000)  # type: ignore[operator]
+        machine.pass_s(10)
+    assert machine.error_s() == pytest.approx(0.0)
+    assert keeping.doubt is not None and "rtc" in keeping.doubt
+
+
 def test_a_better_source_corrects_a_slip_of_the_hand(machine: Machine) -> None:
     keeping = machine.keep_time()
     keeping.start()

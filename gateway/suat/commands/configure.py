@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, existing_journal, iso_utc
+from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, existing_journal, iso_utc, station_us
 from suat.config import load
 from suat.errors import UsageError
 from suat.tables import did_you_mean
@@ -54,12 +53,13 @@ def configure(
         payloads = orders.payloads(wanted) if wanted else []
     except PayloadError as error:
         raise UsageError(f"--set: {error}; the settings are listed in docs/payload.md") from error
-    with Journal(existing_journal(load(config))) as journal, journal.reader() as reader:
+    station = load(config)
+    with Journal(existing_journal(station)) as journal, journal.reader() as reader:
         device = provision.find(reader, name)
         if is_wired(device.dev_eui):
             raise UsageError(f'"{device.name}" is wired: it takes no settings; its table in the configuration has them')
         if cancel:
-            count = kept.cancel_orders(journal, device.registration, _now_us())
+            count = kept.cancel_orders(journal, device.registration, station_us(station))
             _say(as_json, {"name": device.name, "cancelled": count}, f'took back {count} orders for "{device.name}"')
             return
         if payloads:
@@ -69,7 +69,7 @@ def configure(
                     f'{len(pending)} payloads wait for "{device.name}" already, {orders.MOST_WAITING} may;'
                     f" it must be heard first, or: suat device configure {name} --cancel"
                 )
-            kept.add_orders(journal, device.registration, payloads, _now_us())
+            kept.add_orders(journal, device.registration, payloads, station_us(station))
         found = standing(reader).get(device.registration)
     _say(as_json, {"name": device.name, "settings": found}, f"{device.name}: {described(found)}")
 
@@ -136,7 +136,3 @@ def described(found: dict[str, Any] | None) -> str:
 
 def _say(as_json: bool, content: dict[str, Any], text: str) -> None:
     print(json.dumps(content, ensure_ascii=False) if as_json else text)
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000

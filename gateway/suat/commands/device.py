@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,7 @@ import typer
 
 from suat.commands.configure import described, standing
 from suat.commands.key_options import given_keys, keys_of_file
-from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, existing_journal, iso_utc
+from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, existing_journal, iso_utc, station_us
 from suat.config import load
 from suat.errors import UsageError
 from suat.network.wired import is_wired
@@ -70,7 +69,7 @@ def add(
         wired=wired,
     )
     with Journal(settings.journal_path) as journal:
-        number = provision.add(journal, RootKeys(settings.station.data_dir), device, _now_us())
+        number = provision.add(journal, RootKeys(settings.station.data_dir), device, station_us(settings))
     print(f'registered "{name}" as number {number}')
 
 
@@ -132,7 +131,7 @@ def revoke(
 
     settings = load(config)
     with Journal(existing_journal(settings)) as journal:
-        record = provision.revoke(journal, RootKeys(settings.station.data_dir), name, _now_us())
+        record = provision.revoke(journal, RootKeys(settings.station.data_dir), name, station_us(settings))
     print(f'revoked "{record.name}" (number {record.registration})')
 
 
@@ -162,7 +161,3 @@ def _known(option: str, name: str | None, known: list[str]) -> None:
     if name is not None and name not in known:
         listed = ", ".join(known) or "none"
         raise UsageError(f'{option}: the configuration has no "{name}"{did_you_mean(name, known)}; it has {listed}')
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000

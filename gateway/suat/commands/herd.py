@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 import typer
 
-from suat.commands.options import DEFAULT_CONFIG, ConfigOption, instant_us, iso_utc
+from suat.commands.options import DEFAULT_CONFIG, ConfigOption, instant_us, iso_utc, station_us
 from suat.config import load
 from suat.errors import UsageError
 from suat.tables import did_you_mean
@@ -33,7 +32,7 @@ def move(
         if name not in known:
             listed = ", ".join(known) or "none"
             raise UsageError(f'there is no {what} "{name}"{did_you_mean(name, known)}; the configuration has {listed}')
-    at_us = time.time_ns() // 1000 if at is None else instant_us(at, "--at")
+    at_us = station_us(settings) if at is None else instant_us(at, "--at")
     with Journal(settings.journal_path) as journal:
         journal.add_move(Move(herd, paddock, at_us))
     print(f"{herd} -> {paddock} at {iso_utc(at_us)}")

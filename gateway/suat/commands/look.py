@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Annotated, Any
 
 import typer
 
-from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, instant_us, iso_utc
+from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, instant_us, iso_utc, station_us
 from suat.config import load
 from suat.errors import UsageError
 from suat.records import DeviceRecord, flag_names
@@ -90,7 +89,7 @@ def status(
     from suat.store.journal import Reader
 
     settings = load(config)
-    at_us = time.time_ns() // 1000 if at is None else instant_us(at, "--at")
+    at_us = station_us(settings) if at is None else instant_us(at, "--at")
     with Reader(settings.journal_path) as reader:
         found = station_status(settings, reader, at_us)
     if as_json:

@@ -43,6 +43,13 @@ def chosen_sinks(config: Config, name: str | None, file: Path) -> dict[str, Infl
     return {name: config.sinks[name]}
 
 
+def station_us(config: Config) -> int:
+    """Now, as the station knows it [UTC us]: a wrong clock of the machine does not move it."""
+    from suat.timekeeping import now_us
+
+    return now_us(config.time, config.station.data_dir)
+
+
 def instant_us(text: str, option: str) -> int:
     """An ISO 8601 instant as UTC microseconds; one without a zone is meant as UTC. UsageError when it is none."""
     try:

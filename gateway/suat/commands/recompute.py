@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 import typer
 
 from suat import running
-from suat.commands.options import DEFAULT_CONFIG, ConfigOption, SinkOption, chosen_sinks, existing_journal, instant_us
+from suat.commands.options import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    SinkOption,
+    chosen_sinks,
+    existing_journal,
+    instant_us,
+    station_us,
+)
 from suat.config import load
 
 
@@ -47,5 +54,5 @@ def refilter(
     since_us = 0 if since is None else instant_us(since, "--since")
     existing_journal(settings)
     with Console(stderr=True).status("computing again ..."):
-        changed = compute_again(settings, since_us, node, time.time_ns() // 1000)
+        changed = compute_again(settings, since_us, node, station_us(settings))
     print(f"computed again; {changed} samples changed")
