@@ -14,7 +14,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import os
 import shutil
 import sqlite3
 import tarfile
@@ -29,6 +28,7 @@ from suat.config import Config
 from suat.errors import SuatError, UsageError
 from suat.network.keys import NAME as KEYS
 from suat.network.keys import RootKeys
+from suat.private_file import create, replacing, sync_folder
 from suat.sealed import Sealer, Unsealer
 from suat.store.database import explained, open_reader, open_writer
 
@@ -66,7 +66,6 @@ def make(config: Config, config_path: Path, out: Path, passphrase: str, now_us: 
         raise UsageError(f"{out}: is there already; choose another name, or give --force")
     if not config.journal_path.exists():
         raise SuatError(f"{config.journal_path}: there is no journal yet: nothing to back up; check data_dir")
-    fresh = out.with_name(f"{out.name}.part")
     with _working_folder(config.station.data_dir, "backup") as work:
         with RootKeys(config.station.data_dir).changing():  # no node comes or goes between the journal and its keys
             about = _snapshot(config, work / JOURNAL, now_us)
@@ -77,16 +76,11 @@ def make(config: Config, config_path: Path, out: Path, passphrase: str, now_us: 
                     shutil.copy(config.station.data_dir / name, work / name)
         (work / ABOUT).write_text(json.dumps({"form": _FORM, **about._asdict()}))
         try:
-            fresh.unlink(missing_ok=True)
-            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            with replacing(out) as file:
                 sealer = Sealer(file, passphrase)
                 _pack(work, sealer)
                 sealer.finish()
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(out)
         except OSError as error:
-            fresh.unlink(missing_ok=True)
             raise SuatError(f"{out}: {error.strerror}; write it where there is room") from error
     return about
 
@@ -99,7 +93,8 @@ def _snapshot(config: Config, target: Path, now_us: int) -> About:
         raise SuatError(
             f"{target.parent}: {free >> 20} MB are free, {(size + _ROOM) >> 20} are needed; make room first"
         )
-    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    with create(target):
+        pass
     source = open_reader(config.journal_path)
     with closing(source), explained(config.journal_path), closing(sqlite3.connect(target)) as copy:
         source.backup(copy)
@@ -156,7 +151,7 @@ def restore(config: Config, source: Path, passphrase: str, *, force: bool = Fals
                 if (work / name).exists():
                     (folder / name).parent.mkdir(mode=0o700, exist_ok=True)
                     (work / name).replace(folder / name)
-            _sync(folder)
+            sync_folder(folder)
     return Restored(about, aside)
 
 
@@ -167,10 +162,8 @@ def _take_out(source: Path, passphrase: str, work: Path) -> About:
     def take(name: str, file: IO[bytes]) -> bool:
         if name in wanted:
             (work / name).parent.mkdir(mode=0o700, exist_ok=True)
-            with os.fdopen(os.open(work / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
+            with create(work / name) as target:
                 shutil.copyfileobj(file, target, 1 << 20)
-                target.flush()
-                os.fsync(target.fileno())
             seen.add(name)
         return True
 
@@ -234,7 +227,7 @@ def _put_aside(folder: Path) -> Path:
         if (folder / name).exists():
             (aside / name).parent.mkdir(mode=0o700, exist_ok=True)
             (folder / name).replace(aside / name)
-    _sync(aside)
+    sync_folder(aside)
     return aside
 
 
@@ -252,11 +245,3 @@ def _working_folder(data_dir: Path, what: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from suat.errors import SuatError
+from suat.private_file import replacing
 
 log = logging.getLogger(__name__)
 
@@ -62,16 +63,9 @@ class HeldKeys:
             {"app_keys": {eui: key.hex() for eui, key in sorted(self._app_keys.items())}, "used": sorted(self._used)},
             indent=1,
         )
-        fresh = self._path.with_suffix(".new")
         try:
-            fresh.unlink(missing_ok=True)
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(descriptor)
-            fresh.replace(self._path)
-            _sync_dir(self._path.parent)
+            with replacing(self._path) as file:
+                file.write(text.encode())
         except OSError as error:
             raise SuatError(f"{self._path}: can't be written: {error.strerror}") from error
 
@@ -122,11 +116,3 @@ class RootKeys:
 
 def _fingerprint(key: bytes) -> str:
     return hashlib.sha256(key).hexdigest()
-
-
-def _sync_dir(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -31,6 +31,7 @@ from starlette.routing import Route
 
 from suat.config import Config
 from suat.errors import SuatError, UsageError
+from suat.private_file import replacing
 
 FILE = "pin.json"
 SHORTEST = 6
@@ -62,15 +63,10 @@ def set_pin(data_dir: Path, pin: str) -> None:
     salt = os.urandom(16)
     content = {"salt": salt.hex(), "hash": _hash(pin, salt).hex()}
     path = data_dir / FILE
-    fresh = path.with_suffix(".new")
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh.unlink(missing_ok=True)
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(json.dumps(content))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        with replacing(path) as file:
+            file.write(json.dumps(content).encode())
     except OSError as error:
         raise SuatError(f"{path}: {error.strerror}; check data_dir and its owner") from error
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import os
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -24,6 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from suat.config import Config
 from suat.errors import SuatError
+from suat.private_file import replacing
 from suat.show.tables import LOCAL, PRIVATE
 from suat.timekeeping import FLOOR
 
@@ -195,11 +195,5 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _keep(path: Path, content: bytes) -> None:
-    """Whole or not at all, 0600 whatever the umask."""
-    fresh = path.with_name(f"{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+    with replacing(path) as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)

@@ -158,6 +158,7 @@ def test_a_backup_under_load_is_one_instant_of_the_station(
     asy.stop()
 
 
+@pytest.mark.slow
 def test_a_restored_node_that_joins_gets_a_nonce_it_has_not_seen(
     asy: Any, passphrase: list[str], tmp_path: Path
 ) -> None:
@@ -172,6 +173,7 @@ def test_a_restored_node_that_joins_gets_a_nonce_it_has_not_seen(
     assert "upper-3" in asy.suat("device", "list")
 
 
+@pytest.mark.slow
 def test_no_key_can_be_read_in_a_backup_and_every_key_comes_back(
     asy: Any, passphrase: list[str], tmp_path: Path
 ) -> None:
@@ -238,6 +240,7 @@ def test_what_stands_in_the_way_is_one_line_and_nothing_is_touched(
     assert not (asy.journal_path.parent / ".restore").exists()
 
 
+@pytest.mark.slow
 def test_a_power_cut_amid_a_restore_is_mended_by_restoring_again(
     asy: Any, passphrase: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
