@@ -114,6 +114,27 @@ def test_no_counter_is_used_twice_even_after_a_kill(site: Any) -> None:
         node.open_down(base64.b64decode(forwarder.sent[fcnt]["data"]), fcnt)
 
 
+def test_a_counter_is_on_disk_before_its_frame_leaves(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looked up in the journal's file at the instant at which the datagram is handed over; settings and MAC too."""
+    node, forwarder = site.abp(), site.forwarder()
+    kept.add_orders(site.journal, 1, [bytes([16, 2, 5, 0])], site.scheduler.wall_us())
+    site.network.refresh()
+    stored: list[int] = []
+    deliver = site._deliver
+
+    def look(data: bytes, address: Any) -> None:
+        if data[3] == 3:
+            stored.append(site.reader.sessions()[0].fcnt_down)
+        deliver(data, address)
+
+    monkeypatch.setattr(site.source, "send", look)
+    for fcnt in range(6):
+        hear(site, forwarder, node.uplink(fcnt, reading(fcnt + 1, ask=1 if fcnt % 2 else None), fopts=b"\x02"))
+    assert stored == [1, 2, 3, 4, 5, 6]
+    used = [int.from_bytes(base64.b64decode(sent["data"])[6:8], "little") for sent in forwarder.sent]
+    assert used == [0, 1, 2, 3, 4, 5]
+
+
 def test_confirmed_uplinks_are_acknowledged_each_time_they_come(site: Any) -> None:
     node, forwarder = site.abp(), site.forwarder()
     phy = node.uplink(0, reading(1), confirmed=True)
