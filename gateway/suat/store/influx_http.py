@@ -28,7 +28,7 @@ from urllib.parse import quote, urlsplit
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import HTTPError, NewConnectionError, SSLError
 
 from suat.store.tables import BucketsTable, InfluxTable
 
@@ -154,11 +154,16 @@ class Transport:
     The limit of a socket is one of silence: an answer that drips would take for ever. So a timer cuts the connection.
     """
 
-    def __init__(self, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, timeout_s: float, ca_file: Path | None) -> None:
         self._timeout_s = timeout_s
         self._socket: Any = None
         self._cut = False
-        self._pool = urllib3.PoolManager(maxsize=1, retries=False, timeout=urllib3.Timeout(total=timeout_s))
+        self._pool = urllib3.PoolManager(
+            maxsize=1,
+            retries=False,
+            timeout=urllib3.Timeout(total=timeout_s),
+            ca_certs=None if ca_file is None else str(ca_file),
+        )
         self._pool.pool_classes_by_scheme = _pool_classes(self)
 
     def request(self, method: str, url: str, *, body: Any = None, headers: Any = None, **_: Any) -> Reply:
@@ -204,6 +209,8 @@ class Transport:
             return Answer(Verdict.BROKEN, f"no whole answer within {self._timeout_s:g} s")
         text = re.sub(r"<[^>]*>:? ?|\w+\(host=[^)]*\):? ?", "", str(error))
         reason = f"{type(error).__name__}: {_printable(text)}"
+        if isinstance(error, SSLError) and not re.search(r"EOF|timed out", reason):
+            return Answer(Verdict.REFUSED, f"{reason}; check url, ca_file and this machine's clock")
         reached = not isinstance(error, NewConnectionError)
         return Answer(Verdict.BROKEN if reached else Verdict.DOWN, reason)
 
@@ -305,7 +312,7 @@ class V1Writer:
         self._table = table
         self._pack = packed(table)
         self._headers: dict[str, str] | None = None
-        self._transport = Transport(timeout_s)
+        self._transport = Transport(timeout_s, table.ca_file)
 
     def write(self, place: str, lines: Sequence[str]) -> Answer:
         if self._headers is None:
@@ -341,7 +348,7 @@ class V2Writer:
     def __init__(self, table: InfluxTable, timeout_s: float = TIMEOUT_S) -> None:
         self._table = table
         self._pack = packed(table)
-        self._transport = Transport(timeout_s)
+        self._transport = Transport(timeout_s, table.ca_file)
         self._client: Any = None
         self._service: Any = None
 
@@ -362,8 +369,8 @@ class V2Writer:
             )
             reply: Reply = self._client.api_client.last_response.urllib3_response
         except ApiException as error:
-            if not error.status:  # TLS
-                return Answer(Verdict.DOWN, _printable(str(error.reason)))
+            if not error.status:  # influxdb-client's word for a fault of TLS
+                return self._transport.answer_of(SSLError(error.reason.partition("\n")[2]))
             response: Any = error.response
             reply = response.urllib3_response
         except (HTTPError, OSError) as error:

@@ -41,6 +41,7 @@ class InfluxTable(Table):
     password_file: Path | None = None
     buckets: BucketsTable = BucketsTable()
     gzip: bool | None = None  # None: unless the database is on this machine
+    ca_file: Path | None = None  # of a database whose certificate no public authority signed
 
     @model_validator(mode="after")
     def _is_complete(self) -> InfluxTable:
