@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
 from suat.metrics import JOURNAL_BYTES, ROWS_DROPPED
@@ -27,6 +27,7 @@ MARK_S = 3600.0
 MARKS_A_DAY = 24
 TOLD_DAYS = 7  # promise 2: what was told can be told again for so long
 THIN_DAYS = 90  # decisions older than this: those that changed, and one a day
+OUTBOX_STEP = 20_000  # entries looked through in one transaction
 STEP = 500  # rows of one transaction, some 10 ms
 DISK_SHARE = 0.9  # of the disk: more than that the journal never takes, whatever `max_mb` says
 VACUUM_PAGES = 500  # pages given back to the disk by one transaction
@@ -77,13 +78,11 @@ class Retention:
             self._marked_s = now_s
         hourly = now_s - self._marked_s >= MARK_S
         if hourly:
-            with self._journal.transaction(derived=True) as connection:
-                _mark(connection, now_us)
             self._marked_s = now_s
         used, _, file = self._sizes()
         JOURNAL_BYTES.set(file)
         if hourly or max(used, file) > self._cap() or self._is_short():
-            self._work = self._steps(now_us)
+            self._work = self._steps(now_us, hourly)
         return self.step()
 
     def step(self) -> bool:
@@ -114,10 +113,12 @@ class Retention:
     def _is_large(self) -> bool:
         return self._sizes()[0] > self._cap()
 
-    def _steps(self, now_us: int) -> Iterator[None]:
+    def _steps(self, now_us: int, hourly: bool) -> Iterator[None]:
+        now = yield from self._told_now()
         with self._journal.transaction(derived=True) as connection:
+            if hourly:
+                _mark(connection, now, now_us)
             keep = [row[0] for row in connection.execute(_NEWEST)]
-            now = _told_now(connection)
             old, told, thin = (_told(connection, now, days) for days in (self._table.keep_days, TOLD_DAYS, THIN_DAYS))
         yield
         yield from self._thin(thin["status"], now_us)
@@ -137,6 +138,25 @@ class Retention:
             yield
         while self._sizes()[2] > self._cap() and self._vacuum():
             yield
+
+    def _told_now(self) -> Generator[None, None, dict[str, int]]:
+        """The highest id of each kind up to which no sink waits for a row; weeks of the outbox take many steps."""
+        waiting = dict.fromkeys(KINDS, 1 << 62)
+        seq = 0
+        while True:
+            with self._journal.transaction(derived=True) as connection:
+                ended = connection.execute(
+                    "SELECT max(seq), count(*) FROM (SELECT seq FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?)",
+                    (seq, OUTBOX_STEP),
+                ).fetchone()
+                if not ended[1]:
+                    return _told_up_to(connection, waiting)
+                for kind, first in connection.execute(_WAITING, (seq, ended[0])):
+                    if first is not None:
+                        waiting[kind] = min(waiting[kind], first)
+            seq = ended[0]
+            if ended[1] == OUTBOX_STEP:
+                yield
 
     def _drop(self, rule: _Rule, limit: int, why: str, keep: list[int], now_us: int) -> bool:
         """Go through the next rows of a rule up to id `limit`, the oldest first, and drop them; False at the end."""
@@ -195,10 +215,15 @@ _REPEATED = (
     " WINDOW before AS (PARTITION BY kind, subject ORDER BY at_us))"
     f" WHERE status = said AND at_us / {DAY_US} = said_us / {DAY_US}"
 )
-# The windows are made from samples alone: what else the outbox holds does not wait for them.
+# What waits among the entries behind one and up to another. The windows are made from samples alone: what else the
+# outbox holds does not wait for them. An entry may name a node's records instead of row ids.
 _WAITING = (
-    "SELECT kind, min(first) FROM outbox WHERE registration IS NULL AND (kind = 'sample' OR seq >"
-    " coalesce((SELECT min(position) FROM sink WHERE name <> 'windows'), 1 << 62)) GROUP BY kind"
+    "WITH entry AS (SELECT * FROM outbox WHERE seq > ?1 AND seq <= ?2 AND (kind = 'sample' OR seq >"
+    " coalesce((SELECT min(position) FROM sink WHERE name <> 'windows'), 1 << 62)))"
+    " SELECT kind, min(first) FROM entry WHERE registration IS NULL GROUP BY kind UNION ALL"
+    " SELECT 'sample', (SELECT min(id) FROM sample WHERE registration = o.registration"
+    " AND record BETWEEN o.first AND o.last) FROM (SELECT registration, min(first) AS first, max(last) AS last"
+    " FROM entry WHERE registration IS NOT NULL GROUP BY registration) o"
 )
 # States of the filters from before the oldest sample of their node; the newest of them is where a refiltering begins.
 _STATES = (
@@ -208,9 +233,8 @@ _STATES = (
 )
 
 
-def _mark(connection: sqlite3.Connection, now_us: int) -> None:
+def _mark(connection: sqlite3.Connection, told: dict[str, int], now_us: int) -> None:
     """Note up to which ids every sink was told by now."""
-    told = _told_now(connection)
     connection.execute(
         "INSERT INTO mark (at_us, sample, window, status, alert) VALUES (?, ?, ?, ?, ?)",
         (now_us, *[told[kind] for kind in KINDS]),
@@ -219,19 +243,12 @@ def _mark(connection: sqlite3.Connection, now_us: int) -> None:
     connection.execute("DELETE FROM mark WHERE id < ? AND id % ? <> 0", (newest - TOLD_DAYS * MARKS_A_DAY, MARKS_A_DAY))
 
 
-def _told_now(connection: sqlite3.Connection) -> dict[str, int]:
-    """The highest id of each kind up to which no sink waits for a row."""
-    waiting: dict[str, int] = dict(connection.execute(_WAITING))
-    of_nodes = connection.execute(
-        "SELECT (SELECT min(id) FROM sample WHERE registration = o.registration AND record BETWEEN o.first AND o.last)"
-        " FROM (SELECT registration, min(first) AS first, max(last) AS last FROM outbox"
-        " WHERE registration IS NOT NULL GROUP BY registration) o"
-    )
-    cleaned = connection.execute("SELECT coalesce((SELECT value FROM meta WHERE key = 'cleaned_up_to'), 0)")
-    samples = [cleaned.fetchone()[0] + 1, *[row[0] for row in of_nodes if row[0] is not None]]
-    waiting["sample"] = min([waiting.get("sample", 1 << 62), *samples])
+def _told_up_to(connection: sqlite3.Connection, waiting: dict[str, int]) -> dict[str, int]:
+    """The ids below those that wait, and below the oldest sample that may not be cleaned yet."""
+    cleaned = connection.execute("SELECT coalesce((SELECT value FROM meta WHERE key = 'cleaned_up_to'), 0)").fetchone()
     newest = {kind: connection.execute(f"SELECT coalesce(max(id), 0) FROM {kind}").fetchone()[0] for kind in KINDS}
-    return {kind: min(newest[kind], waiting.get(kind, 1 << 62) - 1) for kind in KINDS}
+    told = {kind: min(newest[kind], waiting[kind] - 1) for kind in KINDS}
+    return told | {"sample": min(told["sample"], cleaned[0])}
 
 
 def _told(connection: sqlite3.Connection, now: dict[str, int], days: int) -> dict[str, int]:

@@ -26,7 +26,6 @@ from suat_wire.payload import unpack
 
 from suat.metrics import JOURNAL_DAMAGED
 from suat.store.database import (
-    DAMAGED,
     JournalError,
     damage_note,
     explain,
@@ -55,6 +54,18 @@ _FIRST = ("device", "assignment", "session", "counter", "curve", "move", "alert"
 _LATER = ("sample", "cleaned", "window", "status", "dead_letter")  # in this order
 _NEVER = ("meta", "filter_state", "outbox", "sink", "mark", "salvage")  # made anew
 _NUMBERED = ("sample", "cleaned", "device")  # others get new row numbers
+_OF_THE_MACHINE = (  # not of what the file holds
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_AUTH,
+    sqlite3.SQLITE_PROTOCOL,
+)
 _COUNTERS = ("registration", "pending", "dev_addr", "fcnt_up", "fcnt_down", "guard")
 _TOP = "salvaged_up_to"  # the highest sample of the damaged journal: later ones are others'
 
@@ -112,13 +123,14 @@ def _damage(path: Path, image: Image) -> str | None:
             return str(error)
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", 0)
-            if code & 0xFF in DAMAGED or code == sqlite3.SQLITE_IOERR_READ:
-                return str(error)
-            raise explain(path, error) from error
+            if code & 0xFF in _OF_THE_MACHINE and code != sqlite3.SQLITE_IOERR_READ:
+                raise explain(path, error) from error
+            return str(error)
 
 
 def _look_over(connection: sqlite3.Connection) -> str | None:
     connection.execute("PRAGMA query_only = ON")
+    connection.text_factory = lambda text: text.decode(errors="replace")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     tables = dict(connection.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
     known, expected = schema_text(version)
