@@ -24,7 +24,7 @@ from suat.pipeline import Pace, Pipeline
 from suat.records import Downlink
 from suat.store.journal import Journal
 from suat.store.salvage import mend
-from suat.supervision import STALL_S, Part, Supervisor, Watchdog, systemd_notifier
+from suat.supervision import STALL_S, Supervisor, Watchdog, systemd_notifier
 from suat.timekeeping import Timekeeping
 from suat.vitals import Vitals
 
@@ -59,7 +59,6 @@ class Station:
         self.journal = Journal(config.journal_path, durable=durable)
         self.reader = self.journal.reader()
         self.sources: dict[str, Source] = {}
-        self._restarts: set[asyncio.Task[None]] = set()
         guarded = scheduler
         if supervisor is not None:
             guarded = supervisor.guard("pipeline", lambda: self.pipeline.revive())
@@ -93,27 +92,18 @@ class Station:
     def open(self, table: Any) -> Source:
         """Open a source that the configuration names; it is not started yet."""
         ingress = self.ingress
-        if self.supervisor is not None:
-            part = self.supervisor.part(f"ingest {table.kind} {table.place}", lambda: self._start_again(part, source))
-            ingress = replace(ingress, scheduler=self.supervisor.guarded(part))
+        supervisor = self.supervisor
+        if supervisor is not None:
+
+            async def again() -> None:
+                await source.stop()
+                await source.start()
+
+            part = supervisor.part(f"ingest {table.kind} {table.place}", lambda: supervisor.spawn(part, again))
+            ingress = replace(ingress, scheduler=supervisor.guarded(part))
         source = open_source(table, ingress)
         self.sources[source.name] = source
         return source
-
-    def _start_again(self, part: Part, source: Source) -> None:
-        """Bring a source back that raised an error."""
-
-        async def again() -> None:
-            try:
-                await source.stop()
-                await source.start()
-            except Exception as error:
-                assert self.supervisor is not None
-                self.supervisor.failed(part, error)
-
-        task = asyncio.ensure_future(again())
-        self._restarts.add(task)
-        task.add_done_callback(self._restarts.discard)
 
     def _send(self, downlink: Downlink) -> bool:
         source = self.sources.get(downlink.source)
@@ -244,16 +234,9 @@ async def _start_board(
         )
         task.add_done_callback(ended)
 
-    async def again() -> None:
-        try:
-            await start()
-        except Exception as error:
-            supervisor.failed(part, error)
-
     def ended(task: asyncio.Task[None]) -> None:
         if not task.cancelled():
             supervisor.failed(part, task.exception())
 
-    restarts: set[asyncio.Task[None]] = set()
-    part = supervisor.part("board", lambda: restarts.add(asyncio.ensure_future(again())))
+    part = supervisor.part("board", lambda: supervisor.spawn(part, start))
     await start()

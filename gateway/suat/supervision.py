@@ -12,7 +12,7 @@ import asyncio
 import logging
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -82,6 +82,7 @@ class Supervisor:
         self.parts: dict[str, Part] = {}
         self._scheduler = scheduler
         self._stopped = False
+        self._starting: set[asyncio.Task[None]] = set()
 
     def guard(self, name: str, revive: Callable[[], None]) -> Scheduler:
         """The scheduler that a part works with."""
@@ -95,6 +96,19 @@ class Supervisor:
         """Take a part on."""
         part = self.parts[name] = Part(name, revive)
         return part
+
+    def spawn(self, part: Part, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Bring a part back that needs the event loop for it; an error is the part's next failure."""
+
+        async def starting() -> None:
+            try:
+                await start()
+            except Exception as error:
+                self.failed(part, error)
+
+        task = asyncio.ensure_future(starting())
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
 
     def failed(self, part: Part, error: BaseException | None) -> None:
         """A part raised an error, or ended though it should not (None): it is revived after a while."""

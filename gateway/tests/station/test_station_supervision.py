@@ -179,6 +179,49 @@ async def test_a_source_that_raised_is_stopped_and_started_again(
     station.close()
 
 
+async def test_a_boards_server_that_died_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import suat.show.serve
+    from suat.station import _start_board
+
+    monkeypatch.setattr("suat.supervision.BACK_OFF_S", (0.01, 0.05))
+    monkeypatch.setattr("suat.supervision.CALM_S", -1.0)  # each fault begins with the first wait
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    table = {"station": {"name": "T", "data_dir": str(tmp_path)}, "board": {"bind": f"127.0.0.1:{port}"}}
+    serve = suat.show.serve.serve
+    calls = []
+
+    async def dies(*arguments: Any) -> asyncio.Task[None]:
+        calls.append(1)
+        if len(calls) == 2:
+            raise OSError("its port is not free yet")
+        if len(calls) > 2:
+            return await serve(*arguments)
+
+        async def at_once() -> None:
+            raise RuntimeError("the server died")
+
+        return asyncio.create_task(at_once())
+
+    monkeypatch.setattr("suat.show.serve.serve", dies)
+    scheduler = LoopScheduler(asyncio.get_running_loop())
+    supervisor = Supervisor(scheduler)
+    station = Station(scheduler, parse(table), durable=False, supervisor=supervisor)
+    async with contextlib.AsyncExitStack() as cleanup:
+        await _start_board(station, scheduler, supervisor, cleanup)
+        deadline = time.monotonic() + 20
+        while len(calls) < 3 and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        assert supervisor.parts["board"].faults == 2 and "its port is not free" in supervisor.parts["board"].fault
+        status, answer = await asyncio.to_thread(health_at, port)
+        assert status == 200, answer
+        supervisor.stop()
+    scheduler.close()
+    station.close()
+
+
 def test_an_error_out_of_the_pipeline_loses_no_reading(tmp_path: Path, clock: VirtualScheduler) -> None:
     from suat.records import DeviceRecord, Measured, Probe
 
@@ -335,8 +378,12 @@ def daemon(station: Any, systemd: Systemd) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def health(station: Any) -> tuple[int, dict[str, Any]]:
+    return health_at(station.board)
+
+
+def health_at(port: int) -> tuple[int, dict[str, Any]]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{station.board}/healthz", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
