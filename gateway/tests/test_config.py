@@ -97,11 +97,16 @@ BROKEN: list[tuple[str, tuple[str | int, ...], Any, list[str]]] = [
     ("half an animal", ("herd", 0, "head"), 1.5, ["head", "integer"]),
     ("InfluxDB 2 without token", ("influx",), {"url": "http://127.0.0.1:8086", "org": "upu"}, ["needs token_file"]),
     ("InfluxDB 1 without database", ("influx",), {"url": "http://h:8086", "api": "v1"}, ["needs database"]),
-    ("a sink without name", ("sink",), [SINK | {"name": None}], ["sink no. 1.name"]),
+    ("a sink without name", ("sink",), [{"url": "http://h:8086", "api": "v1", "database": "p"}], ["sink no. 1.name"]),
     ("a sink's name twice", ("sink",), [SINK, SINK], ['sink: the name "district" is given twice']),
     ("a sink named as the own", ("sink",), [SINK | {"name": "influx"}], ['sink "influx".name', "choose another"]),
     ("a sink named as the windows' place", ("sink",), [SINK | {"name": "windows"}], ["choose another"]),
-    ("a sink without database", ("sink",), [SINK | {"database": None}], ['sink "district"', "needs database"]),
+    (
+        "a sink without database",
+        ("sink",),
+        [{"name": "district", "url": "http://h:8086", "api": "v1"}],
+        ['sink "district"', "needs database"],
+    ),
     ("a slip in a sink", ("sink",), [SINK | {"gzi": True}], ['sink "district".gzi', 'did you mean "gzip"']),
     ("not a URL", ("influx",), {"url": "127.0.0.1:8086", "api": "v1", "database": "p"}, ["influx.url"]),
 ]
