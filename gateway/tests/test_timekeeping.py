@@ -386,6 +386,21 @@ def test_dating_moves_each_sample_once_and_keeps_its_identity(journal: Journal) 
     assert journal.date(TRUE_US) == ((), False)
 
 
+def test_a_sample_that_its_device_dated_keeps_that_date(journal: Journal) -> None:
+    from suat.ingest.chirpstack import _taken_us
+    from suat.ingest.vendors import Decoded
+
+    node = journal.add_device(DEVICE)
+    taken_s = TRUE_US // 1_000_000 - 86_400  # out of a vendor node's memory, heard while our clock was not known
+    taken_us = _taken_us(Decoded(taken_s, {}), 5_000_000)
+    assert taken_us == taken_s * 1_000_000
+    with pytest.raises(ValueError, match="the node's clock is wrong"):
+        _taken_us(Decoded(4_200_000_000, {}), 5_000_000)
+    journal.commit(Batch((Admitted(node, None, 5_000_000, 1, None, None, (Row(1, taken_us + 1, BODY),), None),)))
+    samples, _ = journal.date(TRUE_US)
+    assert [sample.time_us for sample in samples] == [taken_us + 1]
+
+
 def test_a_boot_that_never_learned_the_time_ended_when_the_next_began(journal: Journal) -> None:
     node = journal.add_device(DEVICE)
     hour_us = 3_600_000_000

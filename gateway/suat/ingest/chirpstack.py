@@ -25,6 +25,7 @@ from pydantic import Field
 from suat_wire.fields import PayloadError
 from suat_wire.payload import PORT_HEALTH, PORT_READINGS
 
+from suat.clock import UNDATED_US
 from suat.ingest.base import Ingress, source
 from suat.ingest.vendors import VENDORS, Decoded, decode
 from suat.mqtt import LARGEST, BrokerSession, BrokerTable
@@ -49,6 +50,7 @@ MAX_NODES = 4096  # remembered with their application, for downlinks
 MAX_UNKNOWN = 256  # DevEUIs that were complained of
 AGAIN_S = 30.0  # what the journal gave up is handed in again after this time
 AHEAD_US = 86_400_000_000  # a time this far ahead of ours is not believed
+LATEST_US = 4_102_444_800_000_000  # 2100
 BEGINNING_US = 1_577_836_800_000_000  # nor one before 2020
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -236,7 +238,8 @@ def _taken_us(sample: Decoded, received_us: int) -> int:
     if sample.taken_s is None:
         return received_us
     taken_us = sample.taken_s * 1_000_000
-    if not BEGINNING_US <= taken_us <= received_us + AHEAD_US:
+    latest_us = received_us + AHEAD_US if received_us >= UNDATED_US else LATEST_US  # ours is not known: the node's is
+    if not BEGINNING_US <= taken_us <= latest_us:
         raise ValueError("the node's clock is wrong")
     return taken_us
 

@@ -90,5 +90,10 @@ def _frames(rows: Iterable[tuple[int, ...]], offset_us: int) -> Iterator[Admitte
 
 
 def _moved(time_us: int, offset_us: int, record: int) -> int:
-    """In the form of `network.direct.sample_us`: whole milliseconds, and the record below them."""
+    """In the form of `network.direct.sample_us`: whole milliseconds, and the record below them.
+
+    A sample whose device has a clock of its own has its date already.
+    """
+    if time_us >= UNDATED_US:
+        return time_us
     return (time_us + offset_us) // 1000 * 1000 + record % 1000
