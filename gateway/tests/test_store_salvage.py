@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from suat.records import Admitted, Batch, SessionUpdate
-from suat.store import salvage
+from suat.store import database, salvage
 from suat.store.database import JournalError, damage_note
 from suat.store.journal import Journal
 from suat.store.pages import Image, assign, checksum, shapes
@@ -252,6 +252,19 @@ def test_a_version_that_only_a_flipped_bit_can_make_is_damage(sound: Path, copy:
     found, _ = start(copy)
     assert found is not None
     assert check(sound, copy) == 0
+
+
+def test_a_damaged_journal_of_an_older_version_is_saved_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripts = database._migrations()
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "_migrations", lambda: scripts[:5])  # before sessions had a guard
+        path = build(tmp_path / "old", 60)
+    old = copied(path, tmp_path / "kept")
+    damage(path, 0, bytes(100))
+    assert start(path)[0] is not None
+    assert check(old, path) == 0
+    assert table(path, "SELECT count(*) FROM session") == [(NODES,)]
+    assert table(path, "PRAGMA user_version") == [(len(scripts),)]
 
 
 def test_a_locked_journal_is_never_renamed(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
