@@ -417,6 +417,25 @@ def test_a_boot_that_never_learned_the_time_ended_when_the_next_began(journal: J
     assert found == {record: TRUE_US + at_us + record for record, at_us in ends.items()}
 
 
+def test_of_too_many_without_a_date_the_oldest_go_and_are_counted(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from suat.metrics import REGISTRY
+
+    def dropped() -> float:
+        return REGISTRY.get_sample_value("suat_rows_dropped_total", {"kind": "undated", "why": "no date"}) or 0.0
+
+    monkeypatch.setattr("suat.store.undated.MOST_HELD", 30)
+    node = journal.add_device(DEVICE)
+    before = dropped()
+    for number in range(1, 51):
+        journal.commit(Batch((frame(node, 1_000_000 * number, number),)))
+    samples, _ = journal.date(TRUE_US)
+    assert [sample.record for sample in samples] == list(range(21, 51))
+    assert dropped() - before == 20
+    assert "1 readings had to go" in caplog.text
+
+
 def test_many_samples_are_dated_in_pieces(journal: Journal) -> None:
     node = journal.add_device(DEVICE)
     journal.commit(Batch(tuple(frame(node, 1_000_000 * n, n) for n in range(1, 5001))))

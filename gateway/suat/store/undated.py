@@ -6,15 +6,20 @@ the acknowledgement sees them before they have a date.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 
 from suat.clock import UNDATED_US
+from suat.metrics import ROWS_DROPPED
 from suat.records import Admitted, Row
 
+log = logging.getLogger(__name__)
+
 CHUNK = 2_000  # samples dated by one transaction
+MOST_HELD = 2_000_000  # 200 nodes at 5 minutes for a month, some 200 MB; beyond it the oldest go, counted
 
 
 def split(admitted: Sequence[Admitted]) -> tuple[Sequence[Admitted], list[Admitted]]:
@@ -38,6 +43,12 @@ def hold(connection: sqlite3.Connection, boot: str, admitted: Iterable[Admitted]
             for r in a.rows
         ],
     )
+    gone = connection.execute(
+        "DELETE FROM undated WHERE id <= (SELECT max(id) FROM undated) - ?", (MOST_HELD,)
+    ).rowcount
+    if gone:
+        ROWS_DROPPED.labels("undated", "no date").inc(gone)
+        log.error("journal: %d readings had to go that never got a date; confirm the time", gone)
 
 
 def held(connection: sqlite3.Connection) -> bool:
