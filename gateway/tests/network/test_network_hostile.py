@@ -1,6 +1,6 @@
 """Promises 10 and 12: what hostile air makes of the journal, and what a flood costs honest nodes.
 
-The full run of promise 10, 1,000,000 frames (some 5 minutes):
+The full run of promise 10, 1,000,000 frames (11 minutes on a busy machine):
 
     SUAT_RADIO_FRAMES=1000000 python -m pytest -s gateway/tests/network/test_network_hostile.py -k exactly_one
 """
