@@ -13,7 +13,13 @@ from setuptools.command.build_ext import build_ext
 
 HERE = Path(__file__).parent
 SOURCES = "cython_ext"
-MODULES = ("suat_filters.batch", "suat_filters.bank", "suat_samples.samples", "suat_samples.summaries")
+MODULES = (
+    "suat_filters.batch",
+    "suat_filters.bank",
+    "suat_samples.samples",
+    "suat_samples.summaries",
+    "suat_samples.datagrams",
+)
 OPTIONAL = {"suat_samples.frames": ["crypto"]}  # with the library it is linked to; without it Python does the same
 CHECKED = os.environ.get("SUAT_FILTERS_BOUNDSCHECK", "") not in ("", "0")
 KIND = "checked" if CHECKED else "plain"

@@ -13,7 +13,6 @@ leaves before anything is read; forwarders never send twice, so it promises noth
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from binascii import a2b_base64, b2a_base64
 from collections import OrderedDict
@@ -24,6 +23,7 @@ from math import nan
 from typing import Any, Literal
 
 import orjson
+from suat_samples import datagrams
 
 from suat.errors import SuatError
 from suat.ingest.base import Ingress, source
@@ -36,7 +36,7 @@ class SemtechUdpTable(Bound):
     bind: str = "127.0.0.1:1700"
 
 
-Address = Any  # what the socket gives: (host, port), with more for IPv6
+Address = Any  # what came with a datagram, and an answer to it needs
 
 PUSH_DATA, PUSH_ACK, PULL_DATA, PULL_RESP, PULL_ACK, TX_ACK = range(6)
 VERSION = 2
@@ -51,7 +51,6 @@ MAX_FLYING = 256  # downlinks whose verdict is awaited
 
 SOCKET_BUFFER = 4 << 20  # rides out a stall of the loop [bytes]
 SO_RCVBUFFORCE = 33  # Linux, asm-generic/socket.h; Python has no name for it
-BURST = 64  # datagrams read at one wake-up, so that timers still run under load
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _VERDICTS = {
@@ -306,6 +305,7 @@ class UdpEndpoint:
     def __init__(self, protocol: SemtechUdp, sock: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
         self._protocol = protocol
         self._sock = sock
+        self._fd = sock.fileno()
         self._loop = loop
         self.address: Address = sock.getsockname()
         protocol.send = self.send
@@ -313,17 +313,11 @@ class UdpEndpoint:
 
     def send(self, data: bytes, address: Address) -> None:
         """Send, or lose it as any network may: an answer that can't leave now is of no use later."""
-        with contextlib.suppress(OSError):
-            self._sock.sendto(data, address)
+        datagrams.send(self._fd, data, address)
 
     def _readable(self) -> None:
-        receive = self._sock.recvfrom
         handle = self._protocol.datagram_received
-        for _ in range(BURST):
-            try:
-                data, address = receive(65_535)
-            except OSError:  # nothing more, or an ICMP error of an earlier answer
-                return
+        for data, address in datagrams.receive(self._fd):
             handle(data, address)
 
     def close(self) -> None:
