@@ -383,11 +383,12 @@ def test_a_flipped_bit_in_every_kind_of_page(sound: Path, tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_a_flipped_bit_in_each_page(sound: Path, tmp_path: Path) -> None:
-    """Each page once; `SUAT_FLIPS=20 pytest -m slow -k flipped_bit_in_each` for twenty bits of each."""
+    """In CI each fourth page once; SUAT_FLIPS=20 pytest -s -k flipped_bit_in_each takes twenty bits of every page."""
     chance = random.Random(4)
     found = lost = count = 0
-    for page in sorted(pages_of(sound)):
-        for _ in range(int(os.environ.get("SUAT_FLIPS", "1"))):
+    flips = int(os.environ.get("SUAT_FLIPS", "0"))
+    for page in sorted(pages_of(sound))[chance.randrange(4) :: 4] if not flips else sorted(pages_of(sound)):
+        for _ in range(flips or 1):
             seen, missing = one_flip(sound, tmp_path / "flip", page, chance)
             found += seen
             lost += missing
