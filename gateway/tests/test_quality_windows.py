@@ -232,6 +232,16 @@ def test_a_time_far_ahead_does_not_hold_the_outbox(tmp_path: Path) -> None:
         )
 
 
+def test_a_day_that_ends_two_days_ahead_still_holds_what_comes_later_in_its_quarter(tmp_path: Path) -> None:
+    with Kept(tmp_path) as kept:
+        node = kept.journal.add_device(device(1))
+        for record in range(2):
+            kept.fill(node, [row(record, 1.9 * 24 * 60 + record, {("node", "battery"): 3.3 + record / 10})])
+            kept.finish(START_US)
+        kept.finish(START_US + 3 * DAY_US)
+        assert_same(found_windows(kept, node), naive_windows(kept, node, UTC_ZONE))
+
+
 def refiltered(kept: Kept, folder: Path, zone: str = "UTC") -> int:
     config = Config.model_validate({"station": {"name": "T", "timezone": zone, "data_dir": str(folder)}})
     return refilter(config, 0, None, 1 << 61)
