@@ -1,6 +1,7 @@
 """Promise 17: days of a large pasture leave the station as large as it was.
 
-The full run, 7 days of 2,000 nodes every 15 minutes (1.34 million frames): `python tools/soak.py`.
+The full run is 7 days of 2,000 nodes: `python tools/soak.py --every 7200` with a sample every two hours (some 8 minutes
+of one core), without `--every` one every 15 minutes (1.34 million samples).
 """
 
 from __future__ import annotations
