@@ -112,8 +112,8 @@ def _print(summary: dict[str, Any], pasture: Any) -> None:
 
 async def _serve(pasture: Any, bind: str, now_us: int) -> None:
     """The board page as of the end of the run, until Ctrl-C or SIGTERM."""
-    from suat.config import BoardTable
     from suat.show.serve import serve
+    from suat.show.tables import BoardTable
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
