@@ -9,7 +9,6 @@ from pydantic import BaseModel
 from suat.ingest.base import kinds as source_kinds
 from suat.tables import did_you_mean
 
-
 _LABELS = ("id", "kind", "name", "device", "field")  # keys that tell an entry of a list from the others
 
 

@@ -42,7 +42,7 @@ COMMIT_SECONDS = Durations(
     (0.05, 0.1, 0.2, 0.22, 0.24, 0.26, 0.28, 0.3, 0.32, 0.35, 0.4, 0.45, 0.5, 0.6, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0),
 )
 PART_FAULTS = Counter(
-    "suat_part_faults", "Errors that came out of a part of the station: it was started again", ["part"], registry=REGISTRY
+    "suat_part_faults", "Errors of a part of the station: it was started again", ["part"], registry=REGISTRY
 )
 SAMPLES_KEPT = Counter("suat_samples_kept", "Samples committed for the first time", registry=REGISTRY)
 BACKLOG = Gauge("suat_outbox_entries", "Journal entries that InfluxDB has not been told", registry=REGISTRY)
