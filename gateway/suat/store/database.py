@@ -97,7 +97,8 @@ def open_writer(path: Path, durable: bool = True) -> sqlite3.Connection:
     with explained(path):
         connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file; an old one stays as it is
+            if not path.stat().st_size:
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # it writes, even when the file has it already
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             connection.execute("PRAGMA foreign_keys = ON")

@@ -163,8 +163,17 @@ def test_a_node_is_registered_once(run: Run, folder: Path) -> None:
 READERS = ["readings", "status --json", "device list", "doctor", "refilter", "resend --since 2026-06-01", "run"]
 
 
-@pytest.mark.parametrize("line", [*READERS, "move otar-1 jailau-1", "device revoke a", ABP])
-@pytest.mark.parametrize("damage", ["not a database", "a torn page", "of a later version"])
+DAMAGES = ["not a database", "a torn page", "of a later version"]
+# The station itself sets a damaged journal aside and runs on (test_station_journal.py); a later version's it leaves.
+UNUSABLE = [
+    (line, damage)
+    for line in [*READERS, "move otar-1 jailau-1", "device revoke a", ABP]
+    for damage in DAMAGES
+    if line != "run" or damage == "of a later version"
+]
+
+
+@pytest.mark.parametrize(("line", "damage"), UNUSABLE)
 def test_a_journal_that_cannot_be_used_is_one_line(run: Run, folder: Path, line: str, damage: str) -> None:
     with (folder / "suat.toml").open("a") as config:
         config.write(INFLUX + '[board]\nbind = "127.0.0.1:0"\n')
@@ -184,7 +193,8 @@ def test_a_journal_that_cannot_be_used_is_one_line(run: Run, folder: Path, line:
             words = "damaged"
         else:
             with sqlite3.connect(path) as connection:
-                connection.execute("PRAGMA user_version = 99")
+                connection.execute("PRAGMA user_version = 99")  # this version's tables under it would be a flipped bit
+                connection.execute("ALTER TABLE sample ADD COLUMN later INTEGER")
             connection.close()
             words = "a newer version of Suat"
     before = path.read_bytes()
