@@ -371,6 +371,7 @@ def one_flip(sound: Path, folder: Path, page: int, chance: random.Random) -> tup
     return found is not None, check(sound, path, rows_on(sound, page), displaced=1)
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_in_every_kind_of_page(sound: Path, tmp_path: Path) -> None:
     kinds: dict[str, list[int]] = {}
     for page, tree in pages_of(sound).items():
