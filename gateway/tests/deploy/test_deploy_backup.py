@@ -48,6 +48,7 @@ def test_the_same_content_is_never_sealed_alike() -> None:
     assert seal(b"x" * 100)[len(MAGIC) :] != seal(b"x" * 100)[len(MAGIC) :]
 
 
+@pytest.mark.slow
 def test_no_change_of_a_sealed_file_passes() -> None:
     sealed = seal(os.urandom(2 * PIECE + 100))
     begin = len(MAGIC) + 24

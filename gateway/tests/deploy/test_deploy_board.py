@@ -349,6 +349,7 @@ def test_a_pin_that_anyone_tries_first_is_refused(tmp_path: Path, pin: str) -> N
         guard.set_pin(tmp_path, pin)
 
 
+@pytest.mark.slow
 def test_the_commands(tmp_path: Path, bench: dict[str, Any]) -> None:
     station = bench["Station"](tmp_path / "asy")
     assert "no tls = true" in station.suat("board-certificate", status=2)
