@@ -261,7 +261,7 @@ def test_help_comes_at_once() -> None:
 
 def test_the_shell_completes_commands() -> None:
     environment = {**os.environ, "_SUAT_COMPLETE": "complete_bash", "COMP_WORDS": "suat re", "COMP_CWORD": "1"}
-    assert suat(env=environment).stdout.split() == ["readings", "resend", "refilter"]
+    assert suat(env=environment).stdout.split() == ["readings", "resend", "refilter", "restore"]
     # Typer looks which shell started it, unless it is told not to: here that may be make's.
     told = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
     assert "_SUAT_COMPLETE=complete_bash" in suat("--show-completion", "bash", env=told).stdout
