@@ -23,7 +23,6 @@ from math import nan
 from typing import Any, Literal
 
 import orjson
-from suat_samples import datagrams
 
 from suat.errors import SuatError
 from suat.ingest.base import Ingress, source
@@ -305,6 +304,9 @@ class UdpEndpoint:
     def __init__(self, protocol: SemtechUdp, sock: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
         self._protocol = protocol
         self._sock = sock
+        from suat_samples import datagrams  # it brings numpy, which `suat --help` does not wait for
+
+        self._datagrams = datagrams
         self._fd = sock.fileno()
         self._loop = loop
         self.address: Address = sock.getsockname()
@@ -313,11 +315,11 @@ class UdpEndpoint:
 
     def send(self, data: bytes, address: Address) -> None:
         """Send, or lose it as any network may: an answer that can't leave now is of no use later."""
-        datagrams.send(self._fd, data, address)
+        self._datagrams.send(self._fd, data, address)
 
     def _readable(self) -> None:
         handle = self._protocol.datagram_received
-        for data, address in datagrams.receive(self._fd):
+        for data, address in self._datagrams.receive(self._fd):
             handle(data, address)
 
     def close(self) -> None:
