@@ -208,7 +208,7 @@ class Timekeeping:
         doubt = "; ".join(f"{one.source} says {self._iso(one)}, {best.source} {self._iso(best)}" for one in strangers)
         if not self._scheduler.trusted:
             self._adopt(best)
-            log.warning("clock: it is %s, by %s", self._iso(best), best.source)
+            log.info("clock: it is %s, by %s", self._iso(best), best.source)
             self.on_trusted()
         else:
             by_us = best.offset_us - self._offset_us()
