@@ -389,6 +389,7 @@ def health_at(port: int) -> tuple[int, dict[str, Any]]:
         return error.code, json.load(error)
 
 
+@pytest.mark.slow
 def test_systemd_hears_that_the_station_is_up_goes_on_hangs_goes_on_again_and_stops(
     station: Any, systemd: Systemd, daemon: subprocess.Popen[bytes], make_concentrator: Callable[..., Any]
 ) -> None:
