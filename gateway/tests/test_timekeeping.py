@@ -479,6 +479,7 @@ def test_no_sample_is_dated_before_the_floor_whatever_age_its_node_tells(journal
 # -- the whole station in virtual time
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("off_us", [-TRUE_US, -10 * YEAR_US, 10 * YEAR_US])
 def test_a_station_with_a_wrong_clock_keeps_every_reading_and_dates_it_when_it_can(
     tmp_path: Path, off_us: int, monkeypatch: pytest.MonkeyPatch
