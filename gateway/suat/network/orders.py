@@ -172,7 +172,7 @@ class Orders:
             config, events = values.get(("health", "config")), values.get(("node", "events"))
             if events is not None and int(events) & ROLLED_BACK_BIT:
                 self._went_back(registration, node, row.time_us)
-            if config is not None:
+            if config is not None and node.queue:  # else the last order was settled by what came before
                 self._told(registration, node, int(config), row.time_us)
         if registration in self._nodes:
             head = node.queue[0]

@@ -82,6 +82,25 @@ def test_confirmed_by_the_crc_alone(site: Any, talk: Talk) -> None:
     assert site.network.downlinks.orders.waiting(1) == 0
 
 
+@pytest.mark.parametrize(
+    ("samples", "state"),
+    [
+        ([{("health", "config"): crc32(LEAK_FALL_5)}] * 2, "confirmed"),
+        ([{("health", "config"): 0, ("node", "events"): 64}], "rolled back"),
+    ],
+)
+def test_what_settles_the_last_order_may_be_said_twice_in_one_frame(
+    site: Any, talk: Talk, samples: list[dict[tuple[str, str], float]], state: str
+) -> None:
+    order(site, LEAK_FALL_5)
+    talk.up()
+    data, fport = payload.encode([Sample(11 - n, 0, values) for n, values in enumerate(samples)], 51, None)
+    talk.forwarder.hear(talk.node.uplink(10, data, fport))
+    site.pass_time()
+    assert states(site) == [(state, 1)]
+    assert site.reader.last_seen(1).record == 11, "the frame is kept"
+
+
 def test_orders_outlive_a_restart_and_go_one_at_a_time(site: Any, talk: Talk) -> None:
     order(site, LEAK_FALL_5, INTERVAL_30)
     site.restart()
