@@ -44,8 +44,9 @@ from suat.store.sessions import is_sound
 
 log = logging.getLogger(__name__)
 
+INDEX_BYTES = 25_000_000  # of a larger file the indices are not compared with their tables: that takes longest
 LOOK_BYTES = 100_000_000  # a larger file is looked over in part: the rest is found damaged when it is used
-NEWEST_S = 1.0  # how long the newest samples are brought over before the start
+NEWEST_S = 0.5  # how long the newest samples are brought over before the start
 STEP_PAGES = 20  # of one transaction, some 15 ms
 DOWN_MARGIN = 1024  # FCntDown: a node takes a jump of up to 65,535
 JOIN_MARGIN = 64
@@ -145,7 +146,8 @@ def _look_over(connection: sqlite3.Connection) -> str | None:
     small = [table for table in _FIRST if table in tables]
     pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
     for argument in ["1"] if pages * size <= LOOK_BYTES else [f"'{table}'" for table in small]:
-        ((found, *_), *_) = connection.execute(f"PRAGMA integrity_check({argument})").fetchall()
+        check = "integrity_check" if pages * size <= INDEX_BYTES else "quick_check"
+        ((found, *_), *_) = connection.execute(f"PRAGMA {check}({argument})").fetchall()
         if found != "ok":
             return str(found).splitlines()[-1]
     return None
