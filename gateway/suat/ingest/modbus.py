@@ -47,6 +47,8 @@ class Modbus:
         self._stopped = False
 
     async def start(self) -> None:
+        if self._stopped:  # it is brought back after an error
+            self._stopped, self._bus = False, Bus(self._table)
         for place, device in enumerate(self._table.devices):
             self._ask_after(place * SPREAD_S, device)
 
@@ -71,6 +73,8 @@ class Modbus:
 
     def _ask_after(self, delay_s: float, device: DeviceTable) -> None:
         if not self._stopped:
+            if device.device in self._timers:  # an answer from before a stop: one turn a device
+                self._timers[device.device].cancel()
             self._timers[device.device] = self._scheduler.call_later(delay_s, self._ask, device)
 
     def _ask(self, device: DeviceTable) -> None:

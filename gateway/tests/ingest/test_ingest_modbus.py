@@ -406,6 +406,21 @@ async def test_what_the_journal_gave_up_is_handed_in_again(
     assert desk.ingress.counters["received"] == 2
 
 
+async def test_a_source_that_was_stopped_and_started_again_asks_on(desk: Desk, make_modbus_line: Make) -> None:
+    """So a part is brought back after an error."""
+    line = make_modbus_line(1)
+    line.put(1, 0, 1500)
+    await desk.run(table(line))
+    assert desk.source is not None
+    await desk.source.stop()
+    before = len(desk.measured)
+    await desk.source.start()
+    await desk.until(lambda: len(desk.measured) >= before + 3)
+    assert desk.measured[-1].readings == {("water", "depth"): pytest.approx(1.5)}
+    apart_s = [(later.taken_us - earlier.taken_us) / 1e6 for earlier, later in itertools.pairwise(desk.measured[before:])]
+    assert min(apart_s) > 0.8, "each device in one turn alone"
+
+
 async def test_a_stop_waits_for_no_dead_line(make_modbus_line: Make) -> None:
     line = make_modbus_line(1)
     desk = Desk()
