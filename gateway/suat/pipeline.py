@@ -277,6 +277,7 @@ class Pipeline:
         self._offload("clean", self.cleaner.start, self._cleaned)
         self.date_undated()
         self._repeat("housekeeping", self.pace.housekeeping, self._housekeeping)
+        self._repeat("date", self.pace.summary, self.date_undated)  # the journal may have been busy, or full
         self._repeat("summarise", self.pace.summary, self._summarise)
         self._repeat("decide", self.pace.decision, self._decide)
         self._repeat("retention", self.pace.retention, self._retain)
@@ -310,7 +311,7 @@ class Pipeline:
         """After an error of this program came out of a stage: what waits is taken up again."""
         if self._pending:
             self._commit_soon()
-        self._replay_after(REPLAY_S)
+        self._offload("clean", self.cleaner.start, self._cleaned)  # what was committed when it happened
 
     def downlink_result(self, downlink: Downlink, result: SendResult) -> None:
         """A gateway's verdict on a downlink."""

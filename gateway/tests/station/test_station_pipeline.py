@@ -282,6 +282,27 @@ def test_cleaning_that_fails_is_made_up_for(site: Site, monkeypatch: pytest.Monk
     assert site.pipeline.fatal is None
 
 
+def test_dating_that_fails_is_made_up_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = site.register()
+    site.scheduler.steer(0, False)
+    site.hear(node.frame(0))
+    site.run()
+    assert site.records() == []
+    date = site.station.journal.date
+
+    def busy(_offset_us: int) -> Any:
+        raise JournalError("database is locked")
+
+    monkeypatch.setattr(site.station.journal, "date", busy)
+    site.scheduler.steer(START_US, True)
+    site.pipeline.date_undated()
+    site.run()
+    monkeypatch.setattr(site.station.journal, "date", date)
+    site.run(70)
+    assert site.records() == [0]
+    assert len(site.station.reader._ask("SELECT sample FROM cleaned")) == 1
+
+
 def test_a_damaged_key_file_does_not_silence_the_nodes_that_are_known(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -240,7 +240,7 @@ def test_an_error_out_of_the_pipeline_loses_no_reading(tmp_path: Path, clock: Vi
             station.pipeline.server.committed = broken  # type: ignore[method-assign]
         clock.run_until(clock.monotonic() + 5)
     assert len(list(station.reader.samples())) == 10
-    assert all(sample.cleaned is not None for sample in station.reader.samples() if sample.id > 4)
+    assert all(sample.cleaned is not None for sample in station.reader.samples())
     assert supervisor.parts["pipeline"].faults == 3
     station.pipeline.stop()
     clock.run_until(clock.monotonic() + 1)
