@@ -417,7 +417,9 @@ async def test_a_source_that_was_stopped_and_started_again_asks_on(desk: Desk, m
     await desk.source.start()
     await desk.until(lambda: len(desk.measured) >= before + 3)
     assert desk.measured[-1].readings == {("water", "depth"): pytest.approx(1.5)}
-    apart_s = [(later.taken_us - earlier.taken_us) / 1e6 for earlier, later in itertools.pairwise(desk.measured[before:])]
+    apart_s = [
+        (later.taken_us - earlier.taken_us) / 1e6 for earlier, later in itertools.pairwise(desk.measured[before:])
+    ]
     assert min(apart_s) > 0.8, "each device in one turn alone"
 
 

@@ -232,8 +232,9 @@ def test_an_error_out_of_the_pipeline_loses_no_reading(tmp_path: Path, clock: Vi
     station.pipeline.start()
     clock.run_until(5)
     broken = station.pipeline.server.committed
-    station.pipeline.server.committed = None  # type: ignore[assignment]
     for number in range(10):
+        if number == 1:
+            station.pipeline.server.committed = None  # type: ignore[assignment]
         now = clock.wall_us()
         station.ingress.on_measured(Measured("wire", eui, now, now, {("probe1", "vwc"): 0.2}))
         if number == 3:
@@ -241,7 +242,7 @@ def test_an_error_out_of_the_pipeline_loses_no_reading(tmp_path: Path, clock: Vi
         clock.run_until(clock.monotonic() + 5)
     assert len(list(station.reader.samples())) == 10
     assert all(sample.cleaned is not None for sample in station.reader.samples())
-    assert supervisor.parts["pipeline"].faults == 3
+    assert supervisor.parts["pipeline"].faults == 2
     station.pipeline.stop()
     clock.run_until(clock.monotonic() + 1)
     station.close()
