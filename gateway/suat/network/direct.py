@@ -7,6 +7,7 @@ time with the same instant is the same sample. The source is trusted to be who i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from suat_wire.payload import PayloadError, pack, split
@@ -14,7 +15,10 @@ from suat_wire.payload import PayloadError, pack, split
 from suat.network.devices import Device, Devices
 from suat.network.downlink import Downlinks
 from suat.records import Admitted, Measured, Relayed, Row
+from suat.store.database import JournalError
 from suat.store.reader import Reader
+
+log = logging.getLogger(__name__)
 
 
 class Answer:
@@ -78,15 +82,18 @@ class Direct:
             self._refuse(sample, "malformed")
             return
         registration = device.registration
-        newest = self._newest.get(registration)
-        if newest is None:
-            last = self._reader.last_seen(registration)
-            newest = -1 if last is None else last.time_us // 1000
         taken_ms = sample.taken_us // 1000
-        if taken_ms <= newest and self._reader.has_sample(registration, taken_ms * 1000, taken_ms * 1000 + 999):
+        try:
+            known = self._known(registration, taken_ms)
+        except JournalError as error:
+            log.error("%s: %s; what it measured is handed in again", device.name, error)
+            self.counters["received"] -= 1  # it is counted when it comes again
+            sample.settled(False)
+            return
+        if known:
             self._refuse(sample, "duplicate")
             return
-        self._newest[registration] = max(newest, taken_ms)
+        self._newest[registration] = max(self._newest[registration], taken_ms)
         device.newest_record += 1
         record = device.newest_record
         row = Row(record, taken_ms * 1000 + record % 1000, body)
@@ -94,6 +101,14 @@ class Direct:
         self._accept(
             Admitted(registration, None, sample.received_us, sample.fcnt, sample.rssi, sample.snr, (row,), None, answer)
         )
+
+    def _known(self, registration: int, taken_ms: int) -> bool:
+        """Whether the journal has a sample of that instant; JournalError."""
+        newest = self._newest.get(registration)
+        if newest is None:
+            last = self._reader.last_seen(registration)
+            newest = self._newest[registration] = -1 if last is None else last.time_us // 1000
+        return taken_ms <= newest and self._reader.has_sample(registration, taken_ms * 1000, taken_ms * 1000 + 999)
 
     def _refuse(self, what: Relayed | Measured, outcome: str) -> None:
         self.counters[outcome] += 1

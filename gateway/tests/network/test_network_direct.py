@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -13,7 +14,7 @@ from suat.network.keys import RootKeys
 from suat.network.server import NetworkServer
 from suat.records import Admitted, Batch, Measured, Relayed
 from suat.store import downlinks as stored
-from suat.store.journal import Journal
+from suat.store.journal import Journal, JournalError
 from suat_wire import payload
 
 EUI = "a840410000000001"
@@ -84,6 +85,25 @@ def test_the_same_instant_twice_is_one_sample_also_after_a_restart(site: Site) -
     site.server.direct.measured(measured(0))  # older, but new
     assert [time_us // 1_000_000 - START_US // 1_000_000 for _, time_us in site.kept()] == [0, 60]
     assert site.server.counters["duplicate"] == 2
+
+
+def test_what_the_journal_cannot_be_asked_about_is_handed_in_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else its source waits for it for ever, and a broker delivers no more."""
+    told: list[bool] = []
+    sample = replace(measured(0), settled=told.append)
+
+    def refuse(_registration: int) -> None:
+        raise JournalError("disk I/O error")
+
+    site.server.counters["received"] += 1
+    with monkeypatch.context() as broken:
+        broken.setattr(site.server.direct._reader, "last_seen", refuse)
+        site.server.direct.measured(sample)
+    assert (site.kept(), told) == ([], [False])
+    site.server.counters["received"] += 1
+    site.server.direct.measured(sample)
+    assert (site.kept(), told) == ([(1, START_US + 1)], [False, True])
+    assert (site.server.counters["received"], site.server.counters["accepted"]) == (1, 1)
 
 
 def test_a_relayed_payload_keeps_its_records_and_is_acknowledged_through_its_source(site: Site) -> None:
