@@ -87,6 +87,7 @@ class Chirpstack:
 
     async def stop(self) -> None:
         await self.session.stop()
+        self.connection_lost()
 
     # -- down
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import itertools
 import json
@@ -45,6 +46,9 @@ class Line:
 
     def acknowledge(self, number: int, _qos: int) -> None:
         self.acknowledged.append(number)
+
+    async def stop(self) -> None:
+        self.connected = False
 
     def publish(self, topic: str, content: bytes) -> bool:
         self.published.append((topic, json.loads(content)))
@@ -218,6 +222,16 @@ def test_what_the_broker_delivers_again_waits_for_the_same_commit(desk: Desk, up
     assert desk.line.acknowledged == [again, once_more]
     assert len(desk.kept()) == 1
     assert desk.counted() == {"accepted": 1, "duplicate": 2}
+
+
+def test_a_packets_number_means_nothing_after_a_stop(desk: Desk, uplink_event: Make) -> None:
+    """So the source is brought back after an error; the number may be another message's by now."""
+    message = uplink_event(SOIL, 2, LSE01, at=START)
+    desk.hear(message)
+    asyncio.run(desk.source.stop())
+    again = desk.hear(message)
+    desk.commit()
+    assert desk.line.acknowledged == [again]
 
 
 def test_an_event_published_twice_is_acknowledged_twice(desk: Desk, uplink_event: Make) -> None:
