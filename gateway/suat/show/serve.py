@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -23,8 +25,10 @@ from suat.show.app import create_app
 from suat.show.guard import Action, Guard
 from suat.tables import host_port
 
+log = logging.getLogger(__name__)
+
 MAX_CONNECTIONS = 32
-BACKLOG = 32  # asyncio takes in so many at one wake-up, before any of them can be turned away
+MAX_HANDSHAKES = 64  # TLS connections that are only being made; asyncio sets 256 kB aside for each
 REQUEST_S = 5.0
 STOP_S = 2
 
@@ -101,26 +105,74 @@ class Connection(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """The station handles the signals itself; a TLS handshake has the deadline of a request."""
+    """The station handles the signals itself, and takes connections in itself.
+
+    asyncio's own server would hold any number of TLS handshakes that don't come to an end.
+    """
+
+    doors: Sequence[asyncio.Task[None]] = ()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await self.lifespan.startup()
-
-        def connection() -> Connection:
-            return Connection(self.config, self.server_state, self.lifespan.state)
-
-        loop = asyncio.get_running_loop()
-        context = self.config.ssl
-        limit = None if context is None else REQUEST_S
-        self.servers = [
-            await loop.create_server(connection, sock=found, ssl=context, ssl_handshake_timeout=limit, backlog=BACKLOG)
-            for found in sockets or []
-        ]
+        self.servers = []
+        self.doors = [asyncio.create_task(self._take_in(found), name="door") for found in sockets or []]
         self.started = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for door in self.doors:
+            door.cancel()
+        await asyncio.gather(*self.doors, return_exceptions=True)
+        await super().shutdown(sockets)
+
+    async def _take_in(self, listener: socket.socket) -> None:
+        """Connections as they come; of the handshakes under way the oldest gives way to the next."""
+        loop = asyncio.get_running_loop()
+        listener.setblocking(False)
+        opening: dict[asyncio.Task[None], None] = {}
+        try:
+            while True:
+                try:
+                    found, _ = await loop.sock_accept(listener)
+                except ConnectionError:  # the client is gone already
+                    continue
+                except OSError as error:  # no descriptor is left
+                    log.warning("board: a connection could not be taken in: %s", error.strerror)
+                    await asyncio.sleep(1)
+                    continue
+                if len(opening) >= MAX_HANDSHAKES:
+                    oldest = next(iter(opening))
+                    del opening[oldest]
+                    oldest.cancel()
+                task = asyncio.create_task(self._open(found), name="handshake")
+                opening[task] = None
+                task.add_done_callback(partial(_opened, opening, found))
+                await asyncio.sleep(0)  # the oldest goes, and readings come first
+        finally:
+            for task in opening:
+                task.cancel()
+
+    async def _open(self, found: socket.socket) -> None:
+        secure = self.config.ssl
+        limit = None if secure is None else REQUEST_S
+        with contextlib.suppress(OSError):  # what is no TLS, or came to no end
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: Connection(self.config, self.server_state, self.lifespan.state),
+                found,
+                ssl=secure,
+                ssl_handshake_timeout=limit,
+                ssl_shutdown_timeout=limit,
+            )
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def _opened(opening: dict[asyncio.Task[None], None], found: socket.socket, task: asyncio.Task[None]) -> None:
+    """A handshake is done with; who was turned away before it began is closed here."""
+    opening.pop(task, None)
+    if task.cancelled():
+        found.close()
 
 
 async def serve(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import http.client
 import json
 import os
@@ -20,7 +22,7 @@ from cryptography import x509
 from suat.config import ConfigError, parse
 from suat.errors import SuatError, UsageError
 from suat.show import guard, tls
-from suat.show.serve import serve
+from suat.show.serve import MAX_HANDSHAKES, REQUEST_S, serve
 
 PIN = "402871"
 NOW_US = 1_780_000_000_000_000
@@ -230,6 +232,25 @@ async def test_a_tablet_that_trusts_the_ca_reads_without_a_pin(board: Any) -> No
     stranger.context = ssl.create_default_context()
     with pytest.raises(ssl.SSLCertVerificationError):
         await in_thread(stranger.ask, "GET", "/")
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_handshakes_that_come_to_no_end_are_few_and_keep_nobody_out(board: Any) -> None:
+    """400 sockets that say nothing: the oldest give way, a tablet's page comes, and all of them are closed at last."""
+    tablet, _ = await board()
+    before = descriptors()
+    silent = [await asyncio.open_connection("127.0.0.1", tablet.port) for _ in range(400)]
+    status, _, _ = await in_thread(tablet.ask, "GET", "/")
+    assert status == 200
+    assert descriptors() - before - len(silent) <= MAX_HANDSHAKES + 2
+    async with asyncio.timeout(REQUEST_S + 3):
+        for reader, writer in silent:
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+            writer.close()
 
 
 async def test_the_pin_opens_a_session_and_a_change_needs_it_and_its_token(board: Any) -> None:
