@@ -20,6 +20,7 @@ from suat.config import ConfigError, parse
 from suat.errors import SuatError, UsageError
 from suat.ingest import modbus
 from suat.ingest.base import Ingress
+from suat.ingest.bus import client
 from suat.ingest.bus.client import BAD_ANSWER, GOOD, IMPOSSIBLE, NO_ANSWER, Bus, Register
 from suat.ingest.bus.registers import number_of
 from suat.ingest.bus.tables import ModbusTable
@@ -28,6 +29,7 @@ from suat.metrics import REGISTRY
 from suat.network.provision import new_device
 from suat.network.wired import is_wired, wired_eui
 from suat.records import Measured
+from suat.supervision import STALL_S
 
 Make = Callable[..., Any]
 DEPTH = {"field": "water.depth", "address": 0, "type": "i16", "scale": 0.001}
@@ -222,6 +224,22 @@ def test_a_flood_is_cut_off_before_it_is_held(transport: str) -> None:
         bus.close()
         thread.join(10)
     assert max(held) <= 1024
+
+
+def test_a_device_that_answers_nothing_but_noise_does_not_hold_the_line(
+    make_modbus_line: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With all registers, tries and seconds that may be configured it would take minutes, a station that hangs."""
+    monkeypatch.setattr(client, "TURN_S", 0.5, raising=False)
+    line = make_modbus_line(1, rtu=True)
+    line.bend = lambda _data: bytes(range(1, 60))
+    rows = [{"field": name, "address": address} for address, name in enumerate(("water.depth", "water.temperature"))]
+    began = time.monotonic()
+    found = read(line, *rows, unit=1, retries=5, timeout_s=0.3)
+    took_s = time.monotonic() - began
+    assert took_s < 0.5 + 2 * 0.3 + 0.3, took_s
+    assert [register.fault for register in found] == [BAD_ANSWER, NO_ANSWER]
+    assert client.TURN_S + 2 * 3.0 < STALL_S
 
 
 @pytest.mark.parametrize(

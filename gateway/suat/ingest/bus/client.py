@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import select
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,6 +25,7 @@ GOOD, NO_ANSWER, BAD_ANSWER, IMPOSSIBLE = range(4)  # codes of `fault`, docs/pay
 OUTCOMES = ("good", "no answer", "bad answer", "impossible value")
 LARGEST = 260  # bytes of the longest answer there is (Modbus over serial line 2.02: 256; TCP: 260)
 PIECE = 256  # bytes read at once
+TURN_S = 20.0  # a device that takes longer is not asked for the rest: the others on its line wait
 
 _EXCEPTIONS = {
     1: "illegal function",
@@ -82,11 +84,14 @@ class Bus:
         """Each register of a device in turn. A device that is silent is not asked for the rest."""
         found: list[Register] = []
         silent: ModbusError | None = None
+        ends = time.monotonic() + TURN_S
         for entry in device.registers:
             try:
                 if silent is not None:
                     raise silent
-                words = self._words(device.unit, entry, retries)
+                if time.monotonic() > ends:
+                    raise ModbusError(NO_ANSWER, f"not asked: the others took longer than {TURN_S:g} s")
+                words = self._words(device.unit, entry, retries, ends)
             except ModbusError as fault:
                 if fault.code == NO_ANSWER:
                     silent = fault
@@ -101,12 +106,12 @@ class Bus:
                 found.append(Register(entry, words, number, value))
         return found
 
-    def _words(self, unit: int, entry: RegisterTable, retries: int) -> tuple[int, ...]:
+    def _words(self, unit: int, entry: RegisterTable, retries: int, ends: float) -> tuple[int, ...]:
         for left in range(retries, -1, -1):
             try:
                 return self._ask(unit, entry)
             except ModbusError as fault:
-                if not left or self._ends or fault.final:
+                if not left or self._ends or fault.final or time.monotonic() > ends:
                     raise
         raise AssertionError("unreachable")
 
