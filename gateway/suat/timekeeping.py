@@ -45,6 +45,7 @@ FLOOR = date(2026, 1, 1)  # of this version: raised with each, but never above w
 
 LOOK_S = (1.0, 10.0)  # between two looks: while the time is unknown, and later
 FINE_US = 2_000_000  # a clock chip tells whole seconds; below this its time and the machine's are the same
+CHIP_US = 1_000_000  # half of one either way, when its time was taken over and now
 AGREE_US = 60_000_000  # two sources that are this near to each other agree
 DRIFT = 200e-6  # no machine's own clock is worse; what differs by more has jumped, or stands still
 ECHO_US = 200_000  # a gateway's time this near to the machine's clock is that clock
@@ -112,6 +113,7 @@ class Timekeeping:
         self._heard: dict[str, list[int]] = {}  # gateway -> offsets [us] of its last times
         self._next_heard = 0.0
         self._sure_at = 0.0  # when a source last agreed [monotonic s]
+        self._adopted_at = 0.0  # when the time was last taken over from one
         scheduler.steer(0, False)
 
     # -- what comes from outside
@@ -212,8 +214,7 @@ class Timekeeping:
             self.on_trusted()
         else:
             by_us = best.offset_us - self._offset_us()
-            alone_us = (self._scheduler.monotonic() - self._sure_at) * 1e6
-            if abs(by_us) <= FINE_US + DRIFT * alone_us or self._outdone(best, group, by_us):
+            if abs(by_us) <= self._drift_us(best.source) or self._outdone(best, group, by_us):
                 if abs(by_us) > FINE_US:
                     log.warning("clock: corrected by %+.1f s, by %s", by_us / 1e6, best.source)
                 if abs(by_us) > FINE_US or (best.now and best.source in ("ntp", "system")):
@@ -226,6 +227,14 @@ class Timekeeping:
             log.error("clock: %s; confirm the time, or mend the source that is wrong", doubt)
         self.doubt = doubt or None
 
+    def _drift_us(self, source: SourceName) -> float:
+        """By how much a source may have parted from us without a jump."""
+        now = self._scheduler.monotonic()
+        alone_us = FINE_US + DRIFT * 1e6 * (now - self._sure_at)
+        if source == "rtc":  # its seconds are whole: what crept to the limit is seen up to a second beyond it
+            alone_us = max(alone_us, CHIP_US + min(FINE_US, DRIFT * 1e6 * (now - self._adopted_at)))
+        return alone_us
+
     def _outdone(self, best: Told, group: list[Told], by_us: int) -> bool:
         """Whether a jump is the end of an error, not the beginning of one: never by the word of one source alone."""
         names = [one.source for one in group]
@@ -235,7 +244,7 @@ class Timekeeping:
 
     def _adopt(self, told: Told) -> None:
         self.source = told.source
-        self._sure_at = self._scheduler.monotonic()
+        self._sure_at = self._adopted_at = self._scheduler.monotonic()
         self._scheduler.steer(told.offset_us, True)
         if told.now:
             self._remember(told.source, told.offset_us)

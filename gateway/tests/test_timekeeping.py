@@ -164,6 +164,22 @@ def test_what_a_clock_drifts_by_without_any_source_is_no_jump(machine: Machine) 
     assert machine.error_s() == pytest.approx(9.0)
 
 
+@pytest.mark.parametrize("ppm", [20, -20])
+def test_a_chip_and_the_machine_that_drift_apart_are_no_contradiction(machine: Machine, ppm: float) -> None:
+    """Off the grid a chip is the only source: a DS3231 and a computer's crystal part by 2 s a day."""
+    machine.chip = ("rtc-ds1307 1-0068", 0)
+    timekeeping = machine.keep_time()
+    timekeeping.start()
+    doubts = 0
+    while machine.scheduler.monotonic() < 4 * DAY_S:
+        drift_us = round(machine.scheduler.monotonic() * ppm)
+        machine.chip = ("rtc-ds1307 1-0068", drift_us)
+        machine.pass_s(10.0)
+        doubts += timekeeping.doubt is not None
+        assert abs(machine.error_s() - drift_us / 1e6) < 4.0
+    assert doubts == 0
+
+
 @pytest.mark.parametrize("pace", [0.0, 0.9, 1.2])
 def test_a_chip_that_stands_still_or_runs_wild_does_not_take_the_station_along(machine: Machine, pace: float) -> None:
     machine.chip = ("ds3231", 0)
