@@ -40,10 +40,10 @@ def test_the_station_accepts_any_number_of_nodes(soil: int, water: int, tmp_path
 def test_textures_and_animals_are_the_stations() -> None:
     from typing import get_args
 
-    from suat import config
+    from suat.pasture import tables
 
-    assert set(TEXTURES) == set(get_args(config.Texture))
-    assert set(DEMAND_L) == set(get_args(config.Species))
+    assert set(TEXTURES) == set(get_args(tables.Texture))
+    assert set(DEMAND_L) == set(get_args(tables.Species))
 
 
 def test_nothing_to_show() -> None:
