@@ -11,9 +11,11 @@ refuses a JoinNonce that it has seen. So a restored station skips `SKIPPED` of e
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import io
 import json
+import os
 import shutil
 import sqlite3
 import tarfile
@@ -81,7 +83,7 @@ def make(config: Config, config_path: Path, out: Path, passphrase: str, now_us: 
                 _pack(work, sealer)
                 sealer.finish()
         except OSError as error:
-            raise SuatError(f"{out}: {error.strerror}; write it where there is room") from error
+            raise SuatError(f"{out}: {error.strerror}; write it into a folder that is there and has room") from error
     return about
 
 
@@ -110,7 +112,7 @@ def _pack(folder: Path, target: Any) -> None:
         tarfile.open(fileobj=squeezed, mode="w|", format=tarfile.PAX_FORMAT) as tar,
     ):
         for name in (ABOUT, CONFIG, *BESIDE, JOURNAL):
-            if (folder / name).exists():
+            if name not in BESIDE or (folder / name).exists():
                 tar.add(folder / name, name, filter=_anonymous)
 
 
@@ -233,15 +235,39 @@ def _put_aside(folder: Path) -> Path:
 
 @contextmanager
 def _working_folder(data_dir: Path, what: str) -> Iterator[Path]:
-    """A folder for unsealed files inside data_dir; what a power cut left in it is removed first."""
+    """A folder for unsealed files inside data_dir, of one command at a time; what a power cut left in it goes first."""
     folder = data_dir / f".{what}"
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(mode=0o700)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        held = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise SuatError(f"{folder}: {error.strerror}; the station's own user must run this: sudo -u suat") from error
     try:
-        yield folder
+        _hold(held, folder, what)
+        try:
+            _empty(folder)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+
+
+def _hold(descriptor: int, folder: Path, what: str) -> None:
+    """The folder is ours until its descriptor is closed; SuatError when another command has it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), folder.stat()):  # else the other one has just removed it
+            return
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    raise SuatError(f"{folder}: another suat {what} is at work; wait until it is done")
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()

@@ -12,7 +12,8 @@ import typer
 
 from suat.commands.options import DEFAULT_CONFIG, ConfigOption, iso_utc
 from suat.config import load
-from suat.errors import UsageError
+from suat.errors import SuatError, UsageError
+from suat.private_file import replacing
 
 PassphraseOption = Annotated[
     str | None,
@@ -47,12 +48,16 @@ def restore(
     from suat import backup as backups
 
     passphrase = _passphrase(passphrase_file, twice=False)
+    theirs = backups.configuration(source, passphrase)
     if not config.exists():
-        text = backups.configuration(source, passphrase)
-        config.parent.mkdir(parents=True, exist_ok=True)
-        config.write_bytes(text)
+        _write(config, theirs)
         print(f"{config}: written as the backup has it")
-    restored = backups.restore(load(config), source, passphrase, force=force)
+    settings = load(config)
+    restored = backups.restore(settings, source, passphrase, force=force)
+    if config.read_bytes() != theirs:
+        other = settings.station.data_dir / "suat.toml.restored"
+        _write(other, theirs)
+        print(f"{config}: left as it is; the backup's own, which differs, lies in {other}")
     made = restored.about.made_us
     print(f"{restored.about.station} as of {iso_utc(made - made % 1_000_000)}: {restored.about.samples} samples")
     if restored.aside is not None:
@@ -63,6 +68,15 @@ def restore(
             f"the backup is {days:.0f} days old: register the nodes that never join anew, and let the others join"
             " again, since more downlinks may have been sent than the counters skip"
         )
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as file:
+            file.write(content)
+    except OSError as error:
+        raise SuatError(f"{path}: {error.strerror}; give --config with a place that you may write to") from error
 
 
 def _passphrase(source: str | None, *, twice: bool) -> str:

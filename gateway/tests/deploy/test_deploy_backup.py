@@ -276,3 +276,47 @@ def test_a_power_cut_amid_a_restore_is_mended_by_restoring_again(
         backup.restore(config, out, PASSPHRASE, force=True)
         assert asy.query("SELECT count(*) FROM session") == [(2,)]
     assert cuts >= 2
+
+
+def test_of_two_backups_at_once_the_second_waits_its_turn(
+    asy: Any, passphrase: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A timer's and the installer's: the second would empty the folder that the first is packing."""
+    from suat import backup
+    from suat.config import load
+    from suat.errors import SuatError
+
+    asy.register(1)
+    out, config = tmp_path / "first", load(asy.config)
+    real = backup._pack
+
+    def pack(folder: Path, target: Any) -> None:
+        with pytest.raises(SuatError, match="another suat backup is at work"):
+            backup.make(config, asy.config, tmp_path / "second", PASSPHRASE, 1)
+        real(folder, target)
+
+    monkeypatch.setattr(backup, "_pack", pack)
+    backup.make(config, asy.config, out, PASSPHRASE, 1)
+    monkeypatch.undo()
+    backup.restore(config, out, PASSPHRASE, force=True)
+    assert asy.query("SELECT count(*) FROM session") == [(1,)]
+    assert not (tmp_path / "second").exists()
+    backup.make(config, asy.config, tmp_path / "second", PASSPHRASE, 1)
+
+
+def test_a_configuration_that_is_there_stays_and_the_backups_own_lies_beside_the_data(
+    asy: Any, passphrase: list[str], tmp_path: Path
+) -> None:
+    asy.register(1)
+    out, example = tmp_path / "asy.suatbackup", asy.config.read_text()
+    asy.suat("backup", "--out", str(out), *passphrase)
+    assert "left as it is" not in asy.suat("restore", str(out), *passphrase, "--force")
+    asy.config.write_text(example + "# of the new machine\n")
+    said = asy.suat("restore", str(out), *passphrase, "--force")
+    kept = asy.journal_path.parent / "suat.toml.restored"
+    assert f"left as it is; the backup's own, which differs, lies in {kept}" in said
+    assert kept.read_text() == example and asy.config.read_text().endswith("# of the new machine\n")
+    (tmp_path / "file").write_text("")
+    asy.config = tmp_path / "file" / "suat.toml"
+    said = asy.suat("restore", str(out), *passphrase, status=1)
+    assert "give --config with a place that you may write to" in said
