@@ -1,10 +1,11 @@
 """Who may change something from a tablet: whoever knows the PIN. Reading needs none.
 
-The PIN opens a session (a cookie that scripts can't read, 12 h, gone with the process). A change needs the session and
-its CSRF token in a header that no form can set, from a page of the station's own: the Host must be one of its names (a
-foreign name that was pointed at our address is refused) and the Origin the same. The PIN itself is taken over HTTPS or
-on the machine itself only, and as seldom as a person who mistypes needs: ten at once, then one in five minutes, all
-tablets together. Six digits then last years, and those who have a session are not locked out by those who guess.
+The PIN opens a session (a cookie that scripts can't read, 12 h, gone with the process or with a new PIN). A change
+needs the session and its CSRF token in a header that no form can set, from a page of the station's own: the Host must
+be one of its names (a foreign name that was pointed at our address is refused) and the Origin the same. The PIN
+itself is taken over HTTPS or on the machine itself only, and as seldom as a person who mistypes needs: ten at once,
+then one in five minutes, all tablets together. Six digits then last years, and those who have a session are not
+locked out by those who guess.
 """
 
 from __future__ import annotations
@@ -125,11 +126,15 @@ class Guard:
 
     def _check_origin(self, request: Request) -> None:
         """From a page of ours, over a line that nobody reads."""
-        host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+        origin = request.headers.get("origin")
+        try:
+            host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+            from_host = None if origin is None else urlsplit(origin).netloc
+        except ValueError:  # such as "[", half an IPv6 address
+            raise RefusedError(400, "malformed") from None
         if host not in self._hosts and not _is_address(host):
             raise RefusedError(403, "foreign_host")
-        origin = request.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        if origin is not None and from_host != request.headers.get("host"):
             raise RefusedError(403, "foreign_origin")
         if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
             raise RefusedError(403, "foreign_origin")
@@ -183,7 +188,12 @@ class Guard:
         return _json({"done": True})
 
     def _sign(self, what: str, name: str) -> str:
-        return hmac.new(self._secret, f"{what}.{name}".encode(), hashlib.sha256).hexdigest()
+        """Valid while the process runs and the PIN is the same: a new PIN ends every session of the old one."""
+        try:
+            pin = (self._config.station.data_dir / FILE).read_bytes()
+        except OSError:
+            pin = b""
+        return hmac.new(self._secret + pin, f"{what}.{name}".encode(), hashlib.sha256).hexdigest()
 
 
 async def _body(request: Request) -> Any:

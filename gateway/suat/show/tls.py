@@ -121,7 +121,7 @@ def _serves(where: Path, ca: x509.Certificate, hosts: list[str], now: datetime) 
 
 def _make_ca(config: Config, where: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Suat {config.station.name} CA")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Suat {_short(config.station.name)} CA")])
     permitted: list[x509.GeneralName] = [x509.DNSName(LOCAL), *(x509.IPAddress(network) for network in PRIVATE)]
     made = (
         _builder(name, name, key.public_key(), _FLOOR, CA_DAYS)
@@ -139,7 +139,7 @@ def _make_leaf(config: Config, where: Path, ca: x509.Certificate, now: datetime)
     ca_key = serialization.load_pem_private_key((where / "ca.key").read_bytes(), None)
     assert isinstance(ca_key, ec.EllipticCurvePrivateKey)
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, f"Suat {config.station.name}")])
+    name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, f"Suat {_short(config.station.name)}")])
     made = (
         _builder(name, ca.subject, key.public_key(), now - timedelta(days=1), LEAF_DAYS)
         .add_extension(x509.SubjectAlternativeName([_general(host) for host in config.board.hosts]), critical=True)
@@ -179,6 +179,11 @@ def _usage(sign_certificates: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
+
+
+def _short(name: str) -> str:
+    """What fits: a name in a certificate has 64 bytes at most (RFC 5280, A.1), 29 Cyrillic letters are 58."""
+    return name.encode()[:56].decode(errors="ignore")
 
 
 def _general(host: str) -> x509.GeneralName:

@@ -29,9 +29,9 @@ NOW_US = 1_780_000_000_000_000
 DAY_US = 86_400_000_000
 
 
-def config(folder: Path, **board: Any) -> Any:
+def config(folder: Path, name: str = "Asy", **board: Any) -> Any:
     table = {"bind": "127.0.0.1:8443", "tls": True, "names": ["127.0.0.1", "suat.local"]} | board
-    return parse({"station": {"name": "Asy", "data_dir": str(folder)}, "board": table})
+    return parse({"station": {"name": name, "data_dir": str(folder)}, "board": table})
 
 
 def openssl(*words: str) -> subprocess.CompletedProcess[str]:
@@ -86,6 +86,18 @@ def test_a_station_without_a_clock_makes_one_that_holds_today(tmp_path: Path) ->
     tls.ensure(config(tmp_path), 0)
     leaf = tls.certificate(config(tmp_path), "board.pem")
     assert leaf.not_valid_before_utc.year >= 2025 and leaf.not_valid_after_utc.year >= 2027
+
+
+@pytest.mark.parametrize("name", ["Ж" * 60, "x" * 60, "Асы жайлауы"], ids=["120 bytes", "60 bytes", "a real one"])
+def test_a_station_of_any_name_has_certificates(tmp_path: Path, name: str) -> None:
+    """60 letters are allowed, 64 bytes fit into a name of X.509."""
+    tls.ensure(config(tmp_path, name), NOW_US)
+    common = tls.certificate(config(tmp_path)).subject.rfc4514_string()
+    assert common.startswith(f"CN=Suat {name[:20]}") and common.endswith(" CA")
+    assert len(common.encode()) - len("CN=") <= 64
+    when = ["-attime", str(NOW_US // 1_000_000), "-x509_strict", "-CAfile", str(tmp_path / "tls/ca.pem")]
+    done = openssl("verify", *when, str(tmp_path / "tls/board.pem"))
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_power_cut_between_key_and_certificate_is_mended(tmp_path: Path) -> None:
@@ -273,10 +285,12 @@ async def test_the_pin_opens_a_session_and_a_change_needs_it_and_its_token(board
         ({"Origin": "https://evil.example"}, "foreign_origin"),
         ({"Sec_Fetch_Site": "cross-site"}, "foreign_origin"),
         ({"Host": "evil.example:8443"}, "foreign_host"),  # its name was pointed at our address
+        ({"Host": "["}, "malformed"),
+        ({"Origin": "https://["}, "malformed"),
     ]
     for headers, reason in foreign:
         assert (await in_thread(tablet.ask, "POST", "/time", {"unix": 1}, **token, **headers))[:2] == (
-            403,
+            400 if reason == "malformed" else 403,
             {"error": reason},
         )
     assert (await in_thread(tablet.ask, "GET", "/time", **token))[0] == 405
@@ -285,6 +299,16 @@ async def test_the_pin_opens_a_session_and_a_change_needs_it_and_its_token(board
         tablet.cookie = good[:place] + ("0" if good[place] != "0" else "1") + good[place + 1 :]
         assert (await in_thread(tablet.ask, "POST", "/time", {"unix": 1}, **token))[0] == 401, place
     assert confirmed == [{"unix": 1}]
+
+
+async def test_a_new_pin_ends_the_sessions_of_the_old_one(board: Any, tmp_path: Path) -> None:
+    tablet, confirmed = await board()
+    _, body, _ = await in_thread(tablet.ask, "POST", "/session", {"pin": PIN})
+    guard.set_pin(tmp_path / "data", "918273")
+    status, said, _ = await in_thread(tablet.ask, "POST", "/time", {"unix": 1}, x_csrf_token=body["csrf"])
+    assert (status, said, confirmed) == (401, {"error": "pin_needed"}, [])
+    _, body, _ = await in_thread(tablet.ask, "POST", "/session", {"pin": "918273"})
+    assert (await in_thread(tablet.ask, "POST", "/time", {"unix": 1}, x_csrf_token=body["csrf"]))[0] == 200
 
 
 async def test_what_no_page_of_ours_sends_gets_an_answer_and_changes_nothing(board: Any) -> None:
