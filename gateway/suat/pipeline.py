@@ -257,7 +257,7 @@ class Pipeline:
             self._timers["salvage"] = self.scheduler.call_later(RETAIN_S, self._save)
         elif self._saving:  # there was something: what is not cleaned yet is found as at a start
             self._saving = False
-            self._offload("clean", self.cleaner.start, self._cleaned)
+            self._offload("clean", self.cleaner.start, self._cleaned, must=True)
             self._forward()
 
     def _retain_more(self) -> None:
@@ -272,9 +272,9 @@ class Pipeline:
     def start(self) -> None:
         """Take up what a stop or a power cut left unfinished, then keep time."""
         self._offload("forward", lambda: self._journal.keep_sinks({WINDOWS, *self.sinks.forwarders}))
-        self._offload("summarise", self.windows.start)
+        self._offload("summarise", self.windows.start, must=True)
         self._take_over_registry()
-        self._offload("clean", self.cleaner.start, self._cleaned)
+        self._offload("clean", self.cleaner.start, self._cleaned, must=True)
         self.date_undated()
         self._repeat("housekeeping", self.pace.housekeeping, self._housekeeping)
         self._repeat("date", self.pace.summary, self.date_undated)  # the journal may have been busy, or full
@@ -311,7 +311,7 @@ class Pipeline:
         """After an error of this program came out of a stage: what waits is taken up again."""
         if self._pending:
             self._commit_soon()
-        self._offload("clean", self.cleaner.start, self._cleaned)  # what was committed when it happened
+        self._offload("clean", self.cleaner.start, self._cleaned, must=True)  # what was committed when it happened
 
     def downlink_result(self, downlink: Downlink, result: SendResult) -> None:
         """A gateway's verdict on a downlink."""
@@ -346,7 +346,11 @@ class Pipeline:
         self._turns[name] = self.scheduler.monotonic(), period_s
         self._timers[name] = self.scheduler.call_later(period_s, again)
 
-    def _offload(self, stage: str, work: Callable[[], T], then: Callable[[T | None], None] | None = None) -> None:
+    def _offload(
+        self, stage: str, work: Callable[[], T], then: Callable[[T | None], None] | None = None, *, must: bool = False
+    ) -> None:
+        """`must`: no later turn does the same, so it is tried until the journal takes it."""
+
         def done(result: T | None, error: BaseException | None) -> None:
             if error is None:
                 if then is not None:
@@ -354,6 +358,9 @@ class Pipeline:
             elif isinstance(error, JournalError) and error.transient:
                 log.error("%s: %s; tried again in %.0f s", stage, error, RETRY_S[1])
                 self._replay_after(RETRY_S[1])
+                if must:
+                    again = self.scheduler.call_later(RETRY_S[1], lambda: self._offload(stage, work, then, must=True))
+                    self._timers[f"{stage} again"] = again
             else:
                 self._fail(error)
 

@@ -25,7 +25,7 @@ from suat.network import provision
 from suat.network.keys import RootKeys
 from suat.station import Station
 from suat.store.influx_http import Answer, Verdict
-from suat.store.journal import JournalError
+from suat.store.journal import Journal, JournalError, Reader
 from suat_sim import witness
 
 START_US = 1_780_272_000_000_000  # 2026-06-01T00:00:00Z
@@ -55,11 +55,15 @@ class Site:
         ingest = [{"kind": "semtech_udp", "bind": "127.0.0.1:1700"}]
         self.config = parse({"station": table, "ingest": ingest, **tables})
         self.keys = RootKeys(folder)
+        self.sent: list[bytes] = []
+        self.start()
+
+    def start(self) -> None:
+        """A station on these files."""
         self.station = Station(self.scheduler, self.config)
         source = self.station.open(self.config.ingest[0])
         assert isinstance(source, SemtechUdp)
         self.source = source
-        self.sent: list[bytes] = []
         source.send = lambda data, _address: self.sent.append(data)
         self.pipeline = self.station.pipeline
         self.pipeline.start()
@@ -279,6 +283,42 @@ def test_cleaning_that_fails_is_made_up_for(site: Site, monkeypatch: pytest.Monk
     site.run(70)
     assert site.records() == [0, 1, 2]
     assert len(site.station.reader._ask("SELECT sample FROM cleaned")) == 3
+    assert site.pipeline.fatal is None
+
+
+def test_a_start_that_fails_is_made_up_for(make_site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal is full, or a command holds it, when the station starts."""
+    held = True
+    add_sink, newest_records = Journal.add_sink, Reader.newest_records
+
+    def place(journal: Journal, name: str) -> tuple[int, int]:
+        if held and name == "windows":
+            raise JournalError("database is locked")
+        return add_sink(journal, name)
+
+    def newest(reader: Reader) -> dict[int, int]:
+        if held:
+            raise JournalError("database is locked")
+        return newest_records(reader)
+
+    site = make_site()
+    node = site.register()
+    site.hear(node.frame(0))
+    site.run()
+    monkeypatch.setattr(Journal, "add_sink", place)
+    monkeypatch.setattr(Reader, "newest_records", newest)
+    site.pipeline.stop()
+    site.run()
+    for table in ("cleaned", "sink", "filter_state"):  # as if it had been killed before
+        site.station.journal._connection.execute(f"DELETE FROM {table}")
+    site.station.journal._connection.execute("DELETE FROM meta WHERE key = 'cleaned_up_to'")
+    site.close()
+    site.start()
+    site.run()
+    held = False
+    site.run(35)
+    assert len(site.station.reader._ask("SELECT sample FROM cleaned")) == 1
+    assert site.station.reader._ask("SELECT name FROM sink") == [("windows",)]
     assert site.pipeline.fatal is None
 
 
