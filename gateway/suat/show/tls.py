@@ -33,7 +33,7 @@ FOLDER = "tls"
 CA_DAYS = 20 * 365
 LEAF_DAYS = 397  # what browsers take at most of a public CA; a clock that is months wrong still lies within
 RENEW_DAYS = 30
-LOOK_S = 6 * 3600.0
+LOOK_S = 600.0  # soon after the time is known
 _FLOOR = datetime(FLOOR.year, FLOOR.month, FLOOR.day, tzinfo=UTC)
 
 
@@ -45,14 +45,14 @@ def folder(config: Config) -> Path:
 def ensure(config: Config, now_us: int) -> bool:
     """Make what is missing, outlived or made out to other names; whether the board's certificate is new. SuatError."""
     where = folder(config)
-    now = max(datetime.fromtimestamp(now_us / 1e6, UTC), _FLOOR)  # a station without a clock is not in 1970
+    now = datetime.fromtimestamp(now_us / 1e6, UTC)
     try:
         where.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not (where / "ca.pem").exists():
             _make_ca(config, where)
         ca = x509.load_pem_x509_certificate((where / "ca.pem").read_bytes())
         if not _serves(where, ca, config.board.hosts, now):
-            _make_leaf(config, where, ca, now)
+            _make_leaf(config, where, ca, max(now, _FLOOR))  # a station without a clock is not in 1970
             return True
     except OSError as error:
         raise SuatError(f"{where}: {error.strerror}; check data_dir and its owner") from error
@@ -116,7 +116,8 @@ def _serves(where: Path, ca: x509.Certificate, hosts: list[str], now: datetime) 
         str(name) for name in (*names.get_values_for_type(x509.DNSName), *names.get_values_for_type(x509.IPAddress))
     }
     until = leaf.not_valid_after_utc - timedelta(days=RENEW_DAYS)
-    return made_out == set(hosts) and leaf.not_valid_before_utc <= now <= until
+    # A station that does not know the time leaves what it made when it did: tablets know it, and refuse an old one.
+    return made_out == set(hosts) and (now < _FLOOR or leaf.not_valid_before_utc <= now <= until)
 
 
 def _make_ca(config: Config, where: Path) -> None:

@@ -88,6 +88,16 @@ def test_a_station_without_a_clock_makes_one_that_holds_today(tmp_path: Path) ->
     assert leaf.not_valid_before_utc.year >= 2025 and leaf.not_valid_after_utc.year >= 2027
 
 
+def test_a_station_that_forgot_the_time_keeps_the_certificate_it_made_when_it_knew_it(tmp_path: Path) -> None:
+    """Two years on, after a night without supply and without a clock chip: the tablet that is to confirm the time
+    would take a certificate of 2026 for outlived."""
+    later = NOW_US + 730 * DAY_US
+    assert tls.ensure(config(tmp_path), later)
+    assert not tls.ensure(config(tmp_path), 5_000_000)  # 1970
+    assert tls.ensure(config(tmp_path, names=["192.168.50.1"]), 5_000_000)  # other names: it must
+    assert tls.ensure(config(tmp_path), later + DAY_US)
+
+
 @pytest.mark.parametrize("name", ["Ж" * 60, "x" * 60, "Асы жайлауы"], ids=["120 bytes", "60 bytes", "a real one"])
 def test_a_station_of_any_name_has_certificates(tmp_path: Path, name: str) -> None:
     """60 letters are allowed, 64 bytes fit into a name of X.509."""
