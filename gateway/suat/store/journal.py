@@ -94,8 +94,7 @@ class Journal:
                 " ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
                 list(batch.counters.items()),
             )
-        with explained(self.path):
-            answers = {
+            answers = {  # within: a look that fails undoes the whole, and nothing is counted or cleaned by halves
                 index: self._acknowledge(admitted.registration, admitted.ack_from)
                 for index, admitted in enumerate(batch.admitted)
                 if admitted.ack_from is not None

@@ -286,6 +286,27 @@ def test_cleaning_that_fails_is_made_up_for(site: Site, monkeypatch: pytest.Monk
     assert site.pipeline.fatal is None
 
 
+def test_an_acknowledgement_that_cannot_be_looked_up_keeps_its_frame_whole(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what is committed already would be counted twice and never cleaned."""
+    node = site.register()
+    site.hear(node.frame(0))
+    site.run()
+
+    def refuse(*_arguments: Any) -> Any:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Journal, "_acknowledge", refuse)
+        site.hear(node.frame(1, ack_from=0))
+        site.run(0.3)
+    site.run(5)
+    assert (site.records(), site.told()) == ([0, 1], 1)
+    assert site.station.reader.counters()["received"] == site.station.reader.counters()["accepted"] == 2
+    assert len(site.station.reader._ask("SELECT sample FROM cleaned")) == 2
+
+
 def test_a_start_that_fails_is_made_up_for(make_site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch) -> None:
     """The journal is full, or a command holds it, when the station starts."""
     held = True
