@@ -78,7 +78,7 @@ def _wanted(interval: str | None, settings: Sequence[str]) -> dict[str, int]:
     """{name: whole number} of the options; UsageError."""
     from suat_wire.control import SETTINGS
 
-    known = [name for _, name, *_ in SETTINGS]
+    known = {name: (low, high) for _, name, _, low, high, _ in SETTINGS}
     wanted: dict[str, int] = {}
     if interval is not None:
         found = re.fullmatch(r"(\d{1,7})\s*(s|min|h|d|)", interval.strip())
@@ -91,10 +91,17 @@ def _wanted(interval: str | None, settings: Sequence[str]) -> dict[str, int]:
         if not equals or (isinstance(number, str) and not re.fullmatch(r"-?\d{1,10}", number)):
             raise UsageError(f'--set "{text}" is not NAME=VALUE with a whole number, such as leak_fall=5')
         if name not in known:
-            raise UsageError(f'--set: there is no setting "{name}"{did_you_mean(name, known)}; see docs/payload.md')
+            raise UsageError(f'--set: there is no setting "{name}"{did_you_mean(name, list(known))}; see docs/payload.md')
         if name in wanted:
             raise UsageError(f"--set: {name} is given twice")
         wanted[name] = int(number)
+    for name, whole in wanted.items():
+        low, high = known[name]
+        if not low <= whole <= high:
+            option = "--interval" if name == "interval_s" and interval is not None else "--set"
+            raise UsageError(
+                f"{option}: {name}: {whole} is not a whole number within {low}..{high}; the settings: docs/payload.md"
+            )
     return wanted
 
 

@@ -264,7 +264,7 @@ def test_a_number_that_cannot_be_is_an_impossible_value(
 
 def test_a_place_that_is_not_there_is_no_answer(tmp_path: Any) -> None:
     (found,) = read(None)
-    assert found.fault == NO_ANSWER and "127.0.0.1:1 can't be opened" in found.text
+    assert found.fault == NO_ANSWER and "127.0.0.1:1 can't be opened; check address" in found.text
     (found,) = read(None, transport="rtu", host=None, port=str(tmp_path / "ttyUSB9"))
     assert found.fault == NO_ANSWER and "ttyUSB9 can't be opened" in found.text
     (found,) = read(None, transport="rtu", host=None, port="usb:1a86:7523:nowhere")

@@ -111,6 +111,7 @@ FAULTS = [
     (["nobody", "--set", "leak_fall=5"], 'there is no node "nobody"'),
     (["{name}", "--set", "leak_fal=5"], 'there is no setting "leak_fal" (did you mean "leak_fall"?)'),
     (["{name}", "--set", "leak_fall=5000"], "leak_fall: 5000 is not a whole number within 0..1000"),
+    (["{name}", "--set", "leak_fall=99999999"], "leak_fall: 99999999 is not a whole number within 0..1000"),
     (["{name}", "--set", "leak_fall"], '"leak_fall" is not NAME=VALUE'),
     (["{name}", "--set", "leak_fall=5", "--set", "leak_fall=6"], "leak_fall is given twice"),
     (["{name}", "--interval", "soon"], '--interval "soon": write it as 900s, 30min, 2h or 1d'),

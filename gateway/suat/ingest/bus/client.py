@@ -150,7 +150,8 @@ class Bus:
             self._client = _client(self._table, self._note)
         if not self._client.connect():
             self.close()
-            raise ModbusError(NO_ANSWER, f"{self._table.place} can't be opened; see suat doctor")
+            todo = "see suat doctor" if self._table.transport == "rtu" else "check address, supply and cable"
+            raise ModbusError(NO_ANSWER, f"{self._table.place} can't be opened; {todo}")
         return self._client
 
     def _note(self, sending: bool, data: bytes) -> bytes:
