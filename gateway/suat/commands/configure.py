@@ -91,7 +91,9 @@ def _wanted(interval: str | None, settings: Sequence[str]) -> dict[str, int]:
         if not equals or (isinstance(number, str) and not re.fullmatch(r"-?\d{1,10}", number)):
             raise UsageError(f'--set "{text}" is not NAME=VALUE with a whole number, such as leak_fall=5')
         if name not in known:
-            raise UsageError(f'--set: there is no setting "{name}"{did_you_mean(name, list(known))}; see docs/payload.md')
+            raise UsageError(
+                f'--set: there is no setting "{name}"{did_you_mean(name, list(known))}; see docs/payload.md'
+            )
         if name in wanted:
             raise UsageError(f"--set: {name} is given twice")
         wanted[name] = int(number)
