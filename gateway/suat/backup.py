@@ -21,7 +21,7 @@ import sqlite3
 import tarfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -224,6 +224,9 @@ def _put_aside(folder: Path) -> Path:
         number += 1
         aside = aside.with_name(f"{aside.name.split('.')[0]}.{number}")
     aside.mkdir(mode=0o700)
+    if (folder / JOURNAL).exists():  # a power cut must not leave it without its newest transactions
+        with suppress(sqlite3.Error), closing(sqlite3.connect(folder / JOURNAL)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     # The WAL goes first: left behind, it would be played into the restored journal.
     for name in (f"{JOURNAL}-wal", f"{JOURNAL}-shm", JOURNAL, *BESIDE):
         if (folder / name).exists():

@@ -6,10 +6,12 @@ import base64
 import io
 import os
 import secrets
+import shutil
 import sqlite3
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -320,3 +322,39 @@ def test_a_configuration_that_is_there_stays_and_the_backups_own_lies_beside_the
     asy.config = tmp_path / "file" / "suat.toml"
     said = asy.suat("restore", str(out), *passphrase, status=1)
     assert "give --config with a place that you may write to" in said
+
+
+def test_a_power_cut_while_the_old_data_are_put_aside_takes_no_transaction_from_them(
+    asy: Any, passphrase: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A station that was killed has its newest transactions in the WAL alone, and may start before it is restored."""
+    from suat import backup
+    from suat.config import load
+
+    asy.register(1)
+    out, folder = tmp_path / "asy.suatbackup", asy.journal_path.parent
+    asy.suat("backup", "--out", str(out), *passphrase)
+    with closing(sqlite3.connect(asy.journal_path)) as connection:
+        connection.execute("UPDATE session SET fcnt_down = 4711")
+        connection.commit()
+        shutil.copytree(folder, tmp_path / "killed")
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "killed", folder)
+    assert (folder / "journal.db-wal").stat().st_size
+    real = Path.replace
+    cut = False
+
+    def replace(self: Path, target: Path) -> Path:
+        nonlocal cut
+        if cut:
+            raise KeyboardInterrupt  # the power is gone
+        cut = self.parent == folder and self.name.startswith("journal.db")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        backup.restore(load(asy.config), out, PASSPHRASE, force=True)
+    monkeypatch.undo()
+    (left,) = [path for path in folder.rglob("journal.db") if path.parent.name != ".restore"]
+    with closing(sqlite3.connect(left)) as connection:
+        assert connection.execute("SELECT fcnt_down FROM session").fetchall() == [(4711,)]
