@@ -214,9 +214,12 @@ class Timekeeping:
             self.on_trusted()
         else:
             by_us = best.offset_us - self._offset_us()
-            if abs(by_us) <= self._drift_us(best.source) or self._outdone(best, group, by_us):
+            drifted = abs(by_us) <= self._drift_us(best.source)
+            if drifted or self._outdone(best, group, by_us):
                 if abs(by_us) > FINE_US:
                     log.warning("clock: corrected by %+.1f s, by %s", by_us / 1e6, best.source)
+                    if drifted:
+                        self._carry_along(best, by_us)
                 if abs(by_us) > FINE_US or (best.now and best.source in ("ntp", "system")):
                     self._adopt(best)
                 if best.now:
@@ -226,6 +229,14 @@ class Timekeeping:
         if doubt and self.doubt is None:
             log.error("clock: %s; confirm the time, or mend the source that is wrong", doubt)
         self.doubt = doubt or None
+
+    def _carry_along(self, best: Told, by_us: int) -> None:
+        """What others said earlier in this boot has drifted with the machine since, as the station has."""
+        before_us = self._offset_us()
+        self._remembered = {
+            source: offset_us + by_us * (source != best.source and abs(offset_us - before_us) <= AGREE_US)
+            for source, offset_us in self._remembered.items()
+        }
 
     def _drift_us(self, source: SourceName) -> float:
         """By how much a source may have parted from us without a jump."""

@@ -180,6 +180,22 @@ def test_a_chip_and_the_machine_that_drift_apart_are_no_contradiction(machine: M
     assert doubts == 0
 
 
+def test_what_was_said_once_goes_along_with_what_the_machine_drifts_by(machine: Machine) -> None:
+    """A time that was confirmed when the station was set up contradicts no chip weeks later."""
+    machine.chip = ("rtc-ds1307 1-0068", 0)
+    keeping = machine.keep_time()
+    keeping.start()
+    keeping.confirm(machine.true_us)
+    doubts = 0
+    while machine.scheduler.monotonic() < 8 * DAY_S:  # 83 s
+        drift_us = round(machine.scheduler.monotonic() * 120)
+        machine.chip = ("rtc-ds1307 1-0068", drift_us)
+        machine.pass_s(10.0)
+        doubts += keeping.doubt is not None
+        assert abs(machine.error_s() - drift_us / 1e6) < 4.0
+    assert doubts == 0
+
+
 @pytest.mark.parametrize("pace", [0.0, 0.9, 1.2])
 def test_a_chip_that_stands_still_or_runs_wild_does_not_take_the_station_along(machine: Machine, pace: float) -> None:
     machine.chip = ("ds3231", 0)
