@@ -57,9 +57,17 @@ app.command(
     short_help="Simulate a pasture and show what the station decides.",
     epilog=examples("suat demo --days 7", "suat demo --replay DIR --no-serve --json", "suat demo --data-dir asy"),
 )(demo.demo)
-app.command("run", short_help="Run the station.")(station.run)
-app.command("check", short_help="Check the configuration, and what it needs.")(station.check)
-app.command("doctor", short_help="What is wrong, and what to do about it.")(doctor.doctor)
+app.command("run", short_help="Run the station.", epilog=examples("suat run --config suat.toml -v"))(station.run)
+app.command(
+    "check",
+    short_help="Check the configuration, and what it needs.",
+    epilog=examples("suat check --config suat.toml"),
+)(station.check)
+app.command(
+    "doctor",
+    short_help="What is wrong, and what to do about it.",
+    epilog=examples("suat doctor", "suat doctor --json | jq 'select(.level == \"bad\")'"),
+)(doctor.doctor)
 app.command(
     "readings",
     short_help="The readings in the journal.",
@@ -98,7 +106,7 @@ app.command("board-pin", short_help="Set the PIN for changes from a tablet.", ep
 app.command(
     "forwarder-config",
     short_help="global_conf.json for the concentrator.",
-    epilog=examples("suat forwarder-config --out /etc/suat/global_conf.json", "suat forwarder-config --gps /dev/ttyS0"),
+    epilog=examples("suat forwarder-config --out /tmp/global_conf.json", "suat forwarder-config --gps /dev/ttyS0"),
 )(forwarder_config.forwarder_config)
 app.command(
     "backup",
@@ -125,7 +133,9 @@ device_app.command(
         "suat device add --wired --name tank-level --kind water --water-point spring-1",
     ),
 )(device.add)
-device_app.command("list")(device.list_devices)
+device_app.command("list", epilog=examples("suat device list", "suat device list --json | jq .name"))(
+    device.list_devices
+)
 device_app.command(
     "configure",
     short_help="Order settings for a node in the field.",

@@ -152,7 +152,9 @@ def load(path: Path) -> Config:
     try:
         text = path.read_bytes().decode()
     except OSError as error:
-        raise ConfigError([f"{path}: {error.strerror}; give the configuration file with --config"]) from error
+        denied = isinstance(error, PermissionError)
+        todo = "it is the station's own: sudo suat ..." if denied else "give the configuration file with --config"
+        raise ConfigError([f"{path}: {error.strerror}; {todo}"]) from error
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8"]) from error
     try:

@@ -192,6 +192,15 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, content: bytes | None, 
         load(path)
 
 
+def test_a_file_of_the_station_that_a_person_may_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(self: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")  # tests may run as root, whom no mode stops
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    with pytest.raises(ConfigError, match=r"suat\.toml: Permission denied; it is the station's own: sudo suat"):
+        load(tmp_path / "suat.toml")
+
+
 def test_only_a_close_word_is_offered() -> None:
     assert did_you_mean("paddok", ["paddock", "herd"]) == ' (did you mean "paddock"?)'
     assert did_you_mean("zzz", ["paddock", "herd"]) == ""

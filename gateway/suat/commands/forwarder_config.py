@@ -50,5 +50,5 @@ def forwarder_config(
         fresh.chmod(0o644)  # no secret in it, and the forwarder has a user of its own
         fresh.replace(out)
     except OSError as error:
-        raise SuatError(f"{out}: {error.strerror}; write it where you may, or as root") from error
+        raise SuatError(f"{out}: {error.strerror}; write it elsewhere, then: sudo install -m 644 FILE {out}") from error
     print(f"{out}: gateway {identity}; then: systemctl restart suat-forwarder")
