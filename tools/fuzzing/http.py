@@ -20,14 +20,15 @@ from fuzzing.target import BrokenError, Complaints
 METHODS = (*("GET",) * 6, "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "TRACE", "get", "G\0T", "")
 VERSIONS = (*("1.1",) * 8, "1.0", "2", "9.9")
 TARGETS = (
+    *("/session", "/session"),
     *("/", "/", "/status.json", "/healthz", "/metrics", "/static/board.css", "/static/", "/static/../app.py"),
     *("/?lang=kk", "/?lang=%00", "/?lang=" + "k" * 3000, "/%2e%2e/%2e%2e/etc/passwd", "//", "*", "http://a/"),
     *("/static/%2e%2e/%2e%2e/app.py", "/static/board.css/", "/%ff%fe", "/move", "/\u0441", "/a" * 2000),
 )
 HEADERS = {
-    "Host": ("suat.local", "127.0.0.1", "", "a" * 3000, "a b", "[::1]:8080"),
+    "Host": ("suat.local", "127.0.0.1", "", "a" * 3000, "a b", "[::1]:8080", "["),
     "Accept-Language": ("kk", "ru-RU,ru;q=0.9", "en;q=x", ",,,;;;", "*", "kk;q=" + "9" * 400, "\xff\xfe"),
-    "Cookie": ("lang=ru", "lang=", "lang=\x01", "=;=;=", "a" * 4000, "lang=kk; lang=ru", "session=%00"),
+    "Cookie": ("lang=ru", "lang=", "lang=\x01", "=;=;=", "a" * 4000, "lang=kk; lang=ru", "suat_session=a.9.%00"),
     "Content-Length": ("0", "5", "-1", "99999999999999999999", "0x5", "5, 6", " 5"),
     "Transfer-Encoding": ("chunked", "gzip, chunked", "identity", "chunked, chunked"),
     "Connection": ("close", "keep-alive", "upgrade", "\t"),
@@ -37,7 +38,7 @@ HEADERS = {
     "If-Modified-Since": ("Mon, 01 Jun 2026 00:00:00 GMT", "yesterday", "Thu, 99 Xxx 99999 99:99:99 GMT"),
     "Expect": ("100-continue", "200"),
     "Content-Type": ("application/x-www-form-urlencoded", "application/json", "multipart/form-data; boundary=", ";"),
-    "Origin": ("http://evil.example", "null"),
+    "Origin": ("http://evil.example", "null", "http://[", "http://127.0.0.1"),
     "Authorization": ("Basic AAAA", "Basic", "Bearer " + "a" * 500),
     "X-Forwarded-For": ("127.0.0.1", "evil"),
 }
