@@ -119,7 +119,8 @@ class Line:
     def start(self) -> None:
         """Open the port in the background, and again whenever it goes."""
         self._stopped = False
-        self._open()
+        if not self._opening:  # from before a stop that did not wait so long
+            self._open()
 
     async def stop(self) -> None:
         """Close it; afterwards nothing is called any more."""

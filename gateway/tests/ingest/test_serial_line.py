@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from serial.tools.list_ports_common import ListPortInfo
+from suat import serial_line
 from suat.clock import LoopScheduler
 from suat.errors import SuatError
 from suat.ingest.base import Ingress
@@ -228,3 +229,32 @@ async def test_a_radio_unplugged_within_a_frame_is_back_at_once(
     assert found["names"] > 1
     assert found["leaked"] == (0, 0, 0), "descriptors, tasks, threads"
     assert found["frames"] >= times
+
+
+async def test_a_port_that_is_slow_to_open_is_opened_once_though_it_was_stopped_and_started_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the second attempt finds the port taken, by ourselves, for ever."""
+    monkeypatch.setattr(serial_line, "STOP_S", 0.05)
+    other_end, near = os.openpty()
+    tty.setraw(near)
+    opened: list[str] = []
+    attempts: list[float] = []
+
+    def opener() -> Any:
+        attempts.append(time.monotonic())
+        time.sleep(0.3)
+        return open_port(os.ttyname(near))
+
+    scheduler = LoopScheduler(asyncio.get_running_loop())
+    line = serial_line.Line(scheduler, "port", opener, lambda: opened.append("open"), lambda _data: None, lambda: None)
+    line.start()
+    await asyncio.sleep(0.05)
+    await line.stop()
+    line.start()
+    await asyncio.sleep(1.5)
+    assert (len(attempts), opened) == (1, ["open"])
+    await line.stop()
+    await asyncio.to_thread(scheduler.close)
+    os.close(other_end)
+    os.close(near)
