@@ -212,4 +212,5 @@ def systemd_notifier() -> Callable[[str], None]:
     notifier = SystemdNotifier()
     if notifier.socket is not None:
         notifier.socket.setblocking(False)  # systemd that does not listen must not hold up the readings
-    return lambda text: notifier.notify(text.replace("\n", " "))
+    # sdnotify takes a text for Latin-1 and drops one that is not; systemd reads UTF-8
+    return lambda text: notifier.notify(text.replace("\n", " ").encode().decode("latin-1"))

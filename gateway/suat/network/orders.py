@@ -99,6 +99,15 @@ def _kept(payload: bytes) -> dict[str, int]:
     return {name: value for name, value in decode_config(payload).items() if name not in ACTIONS}
 
 
+def _is_whole(order: Order, name: str) -> bool:
+    try:
+        decode_config(order.payload)
+    except PayloadError as error:
+        log.error("%s: settings that were ordered are damaged in the journal (%s); order them again", name, error)
+        return False
+    return True
+
+
 @dataclass(slots=True)
 class Waiting:
     """An order that is not settled."""
@@ -135,7 +144,7 @@ class Orders:
         """Take over the journal's orders of all nodes; what is known better here stays."""
         found: dict[int, list[Order]] = {}
         for order in orders:
-            if order.registration in names:
+            if order.registration in names and _is_whole(order, names[order.registration]):
                 found.setdefault(order.registration, []).append(order)
         running = {w.order.id: w for node in self._nodes.values() for w in node.queue}
         before, self._nodes = self._nodes, {}

@@ -273,3 +273,10 @@ def test_many_settings_are_parted_so_that_each_part_is_valid_alone() -> None:
 def test_nothing_of_a_faulty_order_is_kept(settings: dict[str, int], fault: str) -> None:
     with pytest.raises(PayloadError, match=fault):
         orders.payloads(settings)
+
+
+def test_a_damaged_order_is_told_and_holds_up_no_other(site: Any, caplog: pytest.LogCaptureFixture) -> None:
+    talk = Talk(site)
+    order(site, bytes([16, 2, 5]), LEAK_FALL_5)  # its last byte is gone
+    assert "settings that were ordered are damaged in the journal" in caplog.text
+    assert LEAK_FALL_5 in [talk.up(asks=True), talk.up(asks=True)]

@@ -24,7 +24,7 @@ from suat.config import parse
 from suat.ingest.base import Ingress
 from suat.pipeline import STALL_S as TURN_STALL_S
 from suat.station import Station
-from suat.supervision import BACK_OFF_S, BEAT_S, CALM_S, Guarded, Supervisor, Watchdog, described
+from suat.supervision import BACK_OFF_S, BEAT_S, CALM_S, Guarded, Supervisor, Watchdog, described, systemd_notifier
 
 READY_S = 60.0
 
@@ -376,6 +376,12 @@ def daemon(station: Any, systemd: Systemd) -> Iterator[subprocess.Popen[bytes]]:
     if process.poll() is None:
         process.kill()
     process.wait(10)
+
+
+def test_systemd_reads_any_script(systemd: Systemd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(systemd.path))
+    systemd_notifier()("STATUS=Жайлау hangs\nfor 61 s")
+    assert systemd.hear("STATUS=", 5) == ["STATUS=Жайлау hangs for 61 s"]
 
 
 def health(station: Any) -> tuple[int, dict[str, Any]]:
