@@ -378,6 +378,8 @@ def daemon(station: Any, systemd: Systemd) -> Iterator[subprocess.Popen[bytes]]:
     process.wait(10)
 
 
+# Its socket lives as long as the process.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_systemd_reads_any_script(systemd: Systemd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(systemd.path))
     systemd_notifier()("STATUS=Жайлау hangs\nfor 61 s")
