@@ -34,7 +34,7 @@ async def test_it_serves_and_stops(tmp_path):
     listen(bind).close()  # the port is free again
 
 
-@pytest.mark.parametrize("method", [b"GET", b"POST", b"CONNECT"])
+@pytest.mark.parametrize("method", [b"GET", b"POST", b"CONNECT", b"HEAD"])
 async def test_a_body_that_turns_to_nonsense_leaves_no_traceback(tmp_path, caplog, method):
     """uvicorn would answer the nonsense with 400 and then fail at the request's own answer."""
     bind = f"127.0.0.1:{free_port()}"
@@ -49,7 +49,7 @@ async def test_a_body_that_turns_to_nonsense_leaves_no_traceback(tmp_path, caplo
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
-    assert answer.startswith(b"HTTP/1.1 400")
+    assert answer.startswith(b"HTTP/1.1 400") or (method == b"HEAD" and not answer)
     assert not [record for record in caplog.records if record.exc_info]
 
 

@@ -70,7 +70,7 @@ class Connection(H11Protocol):
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
-            if cycle.response_started:
+            if cycle.response_started or cycle.scope["method"] == "HEAD":  # whose answer can't have a body
                 self.transport.close()
                 return
         super().send_400_response(msg)
