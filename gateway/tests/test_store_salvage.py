@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from suat.records import Admitted, Batch, SessionUpdate
 from suat.store import database, salvage
+from suat.store.condition import condition
 from suat.store.database import JournalError, damage_note
 from suat.store.journal import Journal
 from suat.store.pages import Image, assign, checksum, shapes
@@ -338,6 +339,20 @@ def test_a_salvage_goes_on_after_a_restart(sound: Path, copy: Path, monkeypatch:
         assert not Salvage(journal).step(NOW_US)
     assert check(sound, copy) == 0
     assert table(copy, "SELECT count(*) FROM cleaned") == table(sound, "SELECT count(*) FROM cleaned")
+
+
+@pytest.mark.parametrize("name", [7, "..", "", "gone.db"])
+def test_a_salvage_whose_file_can_not_be_found_comes_to_its_end(copy: Path, name: str | int) -> None:
+    damage(copy, 0, bytes(PAGE))
+    assert mend(copy, NOW_US)
+    with Journal(copy) as journal:
+        with journal.transaction() as connection:
+            connection.execute("UPDATE salvage SET file = ?, page = 'x'", (name,))
+        assert next(level for level, _, _ in condition(journal.reader(), NOW_US)) == "look"
+        work = Salvage(journal)
+        while work.step(NOW_US):
+            pass
+        list(condition(journal.reader(), NOW_US))
 
 
 def test_new_samples_do_not_take_the_place_of_old_ones(

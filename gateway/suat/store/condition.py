@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Literal
 
-from suat.store.database import damage_note
+from suat.store.database import beside, damage_note
 from suat.store.reader import Reader
 
 RECENT_US = 30 * 86_400_000_000
@@ -25,7 +25,7 @@ def condition(reader: Reader, now_us: int) -> Iterator[tuple[Literal["good", "lo
     for at_us, file, reason, done, pages, over in reader.salvages():
         if over is None:
             yield "look", f"{done} of {pages} pages of {file} have been brought over", "let the station run"
-        elif (reader.path.with_name(file)).exists():
+        elif beside(reader.path, file).is_file():
             what = f"the journal was damaged on {_day(at_us)} ({reason}) and set aside as {file}"
             yield "look", what, "all that could be read is in the new one: keep the file elsewhere, or delete it"
     sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 1 << 62, 0])

@@ -68,6 +68,11 @@ def damage_note(path: Path) -> Path:
     return path.with_name(path.name + ".damaged")
 
 
+def beside(path: Path, name: object) -> Path:
+    """A file that the journal names, in its own folder, whatever a damaged row says."""
+    return path.parent / Path(str(name)).name
+
+
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into JournalError."""

@@ -27,6 +27,7 @@ from suat_wire.payload import unpack
 from suat.metrics import JOURNAL_DAMAGED
 from suat.store.database import (
     JournalError,
+    beside,
     damage_note,
     explain,
     explained,
@@ -220,7 +221,7 @@ def _finish_exchange(path: Path) -> None:
         return
     with explained(new), contextlib.closing(sqlite3.connect(new)) as connection:
         (name,) = connection.execute("SELECT file FROM salvage ORDER BY id DESC LIMIT 1").fetchone()
-    _exchange(path, path.with_name(name))
+    _exchange(path, beside(path, name))
 
 
 def _set_forward(connection: sqlite3.Connection) -> None:
@@ -329,11 +330,13 @@ class Salvage:
 
     def _steps(self, now_us: int) -> Iterator[int]:
         with self._journal.transaction(derived=True) as connection:
-            todo = connection.execute("SELECT id, file, page FROM salvage WHERE done_us IS NULL ORDER BY id").fetchall()
+            todo = connection.execute(
+                "SELECT id, file, CAST(page AS INTEGER) FROM salvage WHERE done_us IS NULL ORDER BY id"
+            ).fetchall()
             known = {name: shape for name, shape in shapes(connection).items() if name != "meta"} if todo else {}
         for number, file, page in todo:
-            path = self._journal.path.with_name(file)
-            if path.exists():
+            path = beside(self._journal.path, file)
+            if path.is_file():
                 with contextlib.closing(Image(path, _wal(path))) as image:
                     found = assign(image, known)
                     pages = _later(image, found)
