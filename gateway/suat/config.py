@@ -13,13 +13,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from suat.config_faults import fault_lines
-from suat.errors import UsageError
+from suat.errors import UsageError, did_you_mean
 from suat.ingest.base import region_faults, tables
 from suat.network.tables import NetworkTable, channel_faults
 from suat.pasture.tables import HerdTable, PaddockTable, RulesTable, WaterPointTable
 from suat.show.tables import BoardTable
 from suat.store.tables import OWN, InfluxTable, JournalTable, SinkTable
-from suat.tables import Bound, Table, did_you_mean
+from suat.tables import Bound, Table
 from suat.timekeeping import TimeTable
 
 if TYPE_CHECKING:

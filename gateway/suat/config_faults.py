@@ -6,8 +6,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from suat.errors import did_you_mean
 from suat.ingest.base import kinds as source_kinds
-from suat.tables import did_you_mean
 
 _LABELS = ("id", "kind", "name", "device", "field")  # keys that tell an entry of a list from the others
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+
 
 class SuatError(Exception):
     """It failed: the message says what, where and what to do. The commands exit with `exit_status`."""
@@ -13,3 +15,9 @@ class UsageError(SuatError):
     """A command or a configuration that can't be meant so."""
 
     exit_status = 2
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """' (did you mean "..."?)', or nothing when no known word is close."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f' (did you mean "{close[0]}"?)' if close else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -49,9 +48,3 @@ class Bound(Table):
     def _is_address(cls, bind: str) -> str:
         host_port(bind)
         return bind
-
-
-def did_you_mean(word: str, known: list[str]) -> str:
-    """' (did you mean "..."?)', or nothing when no known word is close."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f' (did you mean "{close[0]}"?)' if close else ""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from suat.config import ConfigError, load, parse
-from suat.tables import did_you_mean
+from suat.errors import did_you_mean
 
 GOOD = """
 [station]

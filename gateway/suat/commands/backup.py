@@ -10,8 +10,7 @@ from typing import Annotated
 
 import typer
 
-from suat.commands.options import DEFAULT_CONFIG, ConfigOption, iso_utc
-from suat.config import load
+from suat.commands.options import DEFAULT_CONFIG, ConfigOption, iso_utc, load
 from suat.errors import SuatError, UsageError
 from suat.private_file import replacing
 

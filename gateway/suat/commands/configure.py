@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, existing_journal, iso_utc, station_us
-from suat.config import load
-from suat.errors import UsageError
-from suat.tables import did_you_mean
+from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, existing_journal, iso_utc, load, station_us
+from suat.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from suat.store.reader import Reader

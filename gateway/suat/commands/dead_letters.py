@@ -15,8 +15,8 @@ from suat.commands.options import (
     chosen_sinks,
     existing_journal,
     iso_utc,
+    load,
 )
-from suat.config import load
 from suat.errors import UsageError
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ import typer
 
 from suat.commands.look import print_status
 from suat.errors import SuatError, UsageError
-from suat.preflight import port_fault
 
 
 def demo(
@@ -67,6 +66,8 @@ def demo(
 
 def _check_free(bind: str) -> None:
     """Better now than after all the days have passed."""
+    from suat.preflight import port_fault
+
     try:
         fault = port_fault("--bind", bind, socket.SOCK_STREAM)
     except ValueError as error:

@@ -10,12 +10,10 @@ import typer
 
 from suat.commands.configure import described, standing
 from suat.commands.key_options import given_keys, keys_of_file
-from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, existing_journal, iso_utc, station_us
-from suat.config import load
-from suat.errors import UsageError
+from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, existing_journal, iso_utc, load, station_us
+from suat.errors import UsageError, did_you_mean
 from suat.network.wired import is_wired
 from suat.records import DeviceRecord
-from suat.tables import did_you_mean
 
 if TYPE_CHECKING:
     from suat.store.downlinks import Link

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 
-from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption
-from suat.config import load
+from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, load
 
 MARKS = {"good": "  ok ", "look": "LOOK ", "bad": "BAD  "}
 

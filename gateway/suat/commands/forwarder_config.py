@@ -10,8 +10,7 @@ from typing import Annotated
 
 import typer
 
-from suat.commands.options import DEFAULT_CONFIG, ConfigOption
-from suat.config import load
+from suat.commands.options import DEFAULT_CONFIG, ConfigOption, load
 from suat.errors import SuatError, UsageError
 
 

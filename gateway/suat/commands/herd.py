@@ -6,10 +6,8 @@ from typing import Annotated
 
 import typer
 
-from suat.commands.options import DEFAULT_CONFIG, ConfigOption, instant_us, iso_utc, station_us
-from suat.config import load
-from suat.errors import UsageError
-from suat.tables import did_you_mean
+from suat.commands.options import DEFAULT_CONFIG, ConfigOption, instant_us, iso_utc, load, station_us
+from suat.errors import UsageError, did_you_mean
 
 
 def move(

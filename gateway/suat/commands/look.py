@@ -7,11 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, instant_us, iso_utc, station_us
-from suat.config import load
-from suat.errors import UsageError
+from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, instant_us, iso_utc, load, station_us
+from suat.errors import UsageError, did_you_mean
 from suat.records import DeviceRecord, flag_names
-from suat.tables import did_you_mean
 
 
 def readings(

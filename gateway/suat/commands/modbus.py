@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption
-from suat.config import Config, load
-from suat.errors import UsageError
-from suat.ingest.bus.tables import DeviceTable, ModbusTable
-from suat.tables import did_you_mean
+from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, load
+from suat.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from suat.config import Config
+    from suat.ingest.bus.tables import DeviceTable, ModbusTable
 
 
 def read(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from suat.config import Config
-from suat.errors import SuatError, UsageError
-from suat.store.tables import InfluxTable
-from suat.tables import did_you_mean
+from suat.errors import SuatError, UsageError, did_you_mean
+
+if TYPE_CHECKING:  # slow to import; `suat --help` needs neither
+    from suat.config import Config
+    from suat.store.tables import InfluxTable
 
 ConfigOption = Annotated[
     Path,
@@ -22,6 +23,13 @@ SinkOption = Annotated[
     str | None, typer.Option("--sink", metavar="NAME", help='This sink alone: "influx", or the name of a [[sink]].')
 ]
 DEFAULT_CONFIG = Path("/etc/suat/suat.toml")
+
+
+def load(path: Path) -> Config:
+    """The configuration, checked as a whole; ConfigError."""
+    from suat.config import load
+
+    return load(path)
 
 
 def existing_journal(config: Config) -> Path:

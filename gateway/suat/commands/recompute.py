@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from suat import running
 from suat.commands.options import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -14,9 +13,9 @@ from suat.commands.options import (
     chosen_sinks,
     existing_journal,
     instant_us,
+    load,
     station_us,
 )
-from suat.config import load
 
 
 def resend(
@@ -27,6 +26,7 @@ def resend(
     sink: SinkOption = None,
 ) -> None:
     """Have the running station send kept points to InfluxDB again, from an instant on."""
+    from suat import running
     from suat.store.journal import Journal
 
     settings = load(config)

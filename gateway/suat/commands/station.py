@@ -8,10 +8,8 @@ from typing import Annotated
 
 import typer
 
-from suat.commands.options import DEFAULT_CONFIG, ConfigOption
-from suat.config import ConfigError, load
+from suat.commands.options import DEFAULT_CONFIG, ConfigOption, load
 from suat.logs import Form, configure
-from suat.preflight import faults
 
 
 def run(
@@ -36,9 +34,17 @@ def run(
 
 def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Check the configuration, and what it needs from this machine; exit 2 with one line a fault."""
+    from suat.config import ConfigError
+    from suat.preflight import faults
+
     settings = load(config)
     found = faults(settings)
     if found:
         raise ConfigError([f"{config}: {line}" for line in found])
-    counts = f"{len(settings.paddock)} paddocks, {len(settings.water_point)} water points, {len(settings.herd)} herds"
+    counted = (
+        (len(settings.paddock), "paddock"),
+        (len(settings.water_point), "water point"),
+        (len(settings.herd), "herd"),
+    )
+    counts = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for count, what in counted)
     print(f"{config}: good: {settings.station.name}, {settings.station.region}, {counts}")

@@ -16,9 +16,9 @@ from typing import Annotated, Any, Protocol, Union
 from pydantic import Field
 
 from suat.clock import Scheduler
-from suat.errors import UsageError
+from suat.errors import UsageError, did_you_mean
 from suat.records import Downlink, Measured, Relayed, SendResult, Uplink
-from suat.tables import Table, did_you_mean
+from suat.tables import Table
 
 # Each frame that comes in is counted as `received` and then as exactly one of the others.
 COUNTERS = ("received", "accepted", "duplicate", "bad_mic", "unknown_device", "old_counter", "malformed")

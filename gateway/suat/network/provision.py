@@ -11,12 +11,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from suat.errors import UsageError
+from suat.errors import UsageError, did_you_mean
 from suat.network.keys import RootKeys
 from suat.network.wired import wired_eui
 from suat.records import DeviceRecord, Probe, SessionUpdate
 from suat.store.journal import Journal, Reader
-from suat.tables import did_you_mean
 
 KINDS = ("soil", "water")
 MAX_PROBES = 4

@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 from suat.config import Config
-from suat.errors import UsageError
+from suat.errors import UsageError, did_you_mean
 from suat.quality.calibrate import calibrations
 from suat.quality.clean import CHUNK, Cleaner
 from suat.quality.windows import Windows
 from suat.store.journal import Journal
-from suat.tables import did_you_mean
 
 
 def refilter(

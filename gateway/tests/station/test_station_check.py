@@ -63,7 +63,7 @@ def test_a_good_configuration_passes(tmp_path: Path, free: dict[str, Any]) -> No
     path = write(tmp_path, free)
     status, said, faults = check(path)
     assert (status, faults) == (0, [])
-    assert said == f"{path}: good: Asy, IN865, 2 paddocks, 1 water points, 1 herds\n"
+    assert said == f"{path}: good: Asy, IN865, 2 paddocks, 1 water point, 1 herd\n"
     assert list(tmp_path.iterdir()) == [path]  # looking leaves nothing behind
 
 
@@ -214,7 +214,7 @@ def test_a_file_that_is_no_configuration(tmp_path: Path, content: bytes | None, 
 def test_a_running_station_is_no_fault_and_a_second_one_is(make_station: Any, held: Any) -> None:
     station = make_station()
     station.start()
-    assert station.suat("check").endswith("good: Asy, IN865, 1 paddocks, 0 water points, 0 herds\n")
+    assert station.suat("check").endswith("good: Asy, IN865, 1 paddock, 0 water points, 0 herds\n")
     assert f"the station runs (process {station.process.pid})" in station.suat("doctor")
     text = station.config.read_text()
     for port, kind in ((station.udp, socket.SOCK_DGRAM), (station.board, socket.SOCK_STREAM)):

@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from suat.errors import did_you_mean
 from suat.ingest.bus.registers import FIELDS, TYPES
 from suat.serial_line import PortName
-from suat.tables import Table, did_you_mean, host_port
+from suat.tables import Table, host_port
 
 MODBUS_PORT = 502
 
