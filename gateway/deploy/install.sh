@@ -230,7 +230,7 @@ write_units() {
 }
 
 allow() { # WHAT ADDRESS
-    [[ ${2:-} =~ ^[0-9a-fA-F:.]+(/[0-9]{1,3})?$ ]] ||
+    python3 -c 'import ipaddress, sys; ipaddress.ip_network(sys.argv[1], strict=False)' "${2:-}" 2>/dev/null ||
         wrong "--$1 \"${2:-}\": give an address or a network in numbers, such as 192.168.50.0/24; systemd knows no names"
     allowed+=("# $1" "IPAddressAllow=$2")
 }

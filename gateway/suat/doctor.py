@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from suat import hardware, preflight, running, timekeeping
 from suat.config import Config
 from suat.ingest.bus.condition import wired_condition
+from suat.network.wired import is_wired
 from suat.show.condition import board_condition, own_page
 from suat.store.condition import condition
 from suat.store.journal import JournalError, Reader
@@ -156,9 +157,13 @@ def _nodes(reader: Reader, now_us: int) -> Iterator[Finding]:
     if not devices:
         yield Finding("look", "no node is registered", "register one: suat device add --help")
         return
-    seen = {device.name: reader.last_seen(device.registration) for device in devices}
+    by_radio = [device for device in devices if not is_wired(device.dev_eui)]  # of the others `wired_condition` tells
+    if not by_radio:
+        yield Finding("good", f"{len(devices)} wired devices are registered, no node")
+        return
+    seen = {device.name: reader.last_seen(device.registration) for device in by_radio}
     heard = [entry.received_us for entry in seen.values() if entry is not None]
-    yield Finding("good", f"{len(devices)} nodes are registered, {len(heard)} were heard")
+    yield Finding("good", f"{len(by_radio)} nodes are registered, {len(heard)} were heard")
     if not heard:
         yield Finding("bad", "no node was ever heard", "check the antenna, the packet forwarder and the region")
     elif now_us - max(heard) > SILENCE_US:

@@ -65,6 +65,8 @@ def test_a_dry_run_tells_all_and_does_nothing() -> None:
     [
         (["--bogus"], 2, 'unknown word "--bogus"'),
         (["--tablets", "asy.local"], 2, "give an address or a network in numbers"),
+        (["--tablets", "999.1.1.1/99"], 2, "give an address or a network in numbers"),
+        (["--tablets", ""], 2, "give an address or a network in numbers"),
         (["--mail"], 2, "give an address or a network in numbers"),
         (["--from", "/nowhere"], 2, "give the folder of the sources"),
     ],

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections import namedtuple
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from suat import doctor, preflight, running
 from suat.config import Config, parse
 from suat.errors import SuatError
+from suat.network.wired import wired_eui
 from suat.records import Batch
 from suat_sim.kept import START_US, Kept, device, soil_rows
 from suat_sim.servers import influxd
@@ -218,6 +220,14 @@ def test_no_node_at_all_was_ever_heard(tmp_path: Path) -> None:
         kept.journal.add_device(device(1))
         config = configuration(kept.journal.path.parent)
     assert found(config)["bad"] == ["no node was ever heard"]
+
+
+def test_what_hangs_on_a_wire_needs_no_antenna(tmp_path: Path) -> None:
+    with Kept(tmp_path) as kept:
+        kept.journal.add_device(replace(device(1, "water", name="tank-1"), dev_eui=wired_eui("tank-1")))
+        config = configuration(kept.journal.path.parent)
+    assert "1 wired devices are registered, no node" in found(config)["good"]
+    assert "no node was ever heard" not in found(config).get("bad", [])
 
 
 def test_a_silent_radio(station: Config) -> None:
