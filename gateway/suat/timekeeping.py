@@ -286,10 +286,13 @@ class Timekeeping:
 
 
 def chosen(told: list[Told]) -> tuple[Told, list[Told]]:
-    """The largest group that agrees, of equals the one of the highest rank; in it the source whose time is finest."""
+    """The largest group that agrees, of equals the one of the highest rank; in it the source whose time is finest.
+
+    Who speaks now goes before who spoke once: a GPS that has gone silent drifts with the machine, a chip does not.
+    """
     groups = [[other for other in told if abs(other.offset_us - one.offset_us) <= AGREE_US] for one in told]
     group = max(groups, key=len)  # the first of equals
-    return min(group, key=lambda one: FINEST.index(one.source)), group
+    return min(group, key=lambda one: (not one.now, FINEST.index(one.source))), group
 
 
 def _read(path: Path, boot: str) -> dict[SourceName, int]:

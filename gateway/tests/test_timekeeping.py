@@ -21,7 +21,7 @@ from suat.records import Admitted, Batch, DeviceRecord, Measured, Probe, Row
 from suat.station import Station
 from suat.store.journal import Journal
 from suat.store.rows import Derived
-from suat.timekeeping import FLOOR, Timekeeping, TimeTable, now_us
+from suat.timekeeping import FLOOR, Timekeeping, TimeTable, Told, chosen, now_us
 from suat_wire.payload import pack
 
 TRUE_US = 1_790_000_000_000_000  # 2026-09-21, when the machine of these tests starts
@@ -578,3 +578,9 @@ def _watched(derive: Callable[..., Any], seen: list[Derived]) -> Callable[..., A
         return derive(journal, written)
 
     return watching
+
+
+def test_a_chip_that_speaks_goes_before_a_gps_that_spoke_once() -> None:
+    silent, chip = Told("gateway", 0, now=False), Told("rtc", 5_000_000)
+    assert chosen([chip, silent])[0] == chip
+    assert chosen([chip, Told("gateway", 0)])[0].source == "gateway"
