@@ -87,6 +87,9 @@ class NodeFilters:
         """
         bodies = []
         for sample in samples:
+            if not sample.body:  # damaged on the disk
+                bodies.append(b"")
+                continue
             cleaning = _cleanings.get(masks(sample.body)) or _cleaning_of(sample.body)
             time = sample.time_us / 1e6 if sample.time_us >= dated_us else math.nan
             bodies.append(cleaning.clean(sample.body, time, self.bank, self.slots, self.grow, calibration))

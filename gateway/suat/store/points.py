@@ -114,6 +114,8 @@ class Points:
 
     def sample(self, row: SampleRow) -> list[str]:
         """The points of one cleaned sample."""
+        if not row.body:  # damaged on the disk
+            return []
         plan = _plans.get(masks(row.body)) or _plan_of(row.body)
         heads = self._heads_of(row.registration, plan.groups, row.time_us)
         cleaned = row.cleaned or b""

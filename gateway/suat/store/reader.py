@@ -39,12 +39,13 @@ from suat.store.rows import (
     Status,
     WindowRow,
 )
+from suat.store.sound import sound_packed, sound_sample, sound_window
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 _SAMPLE = (
-    "SELECT s.id, s.registration, s.record, s.time_us, s.body, c.body, s.rssi, s.snr"
+    "SELECT s.id, s.registration, s.record, s.time_us, CAST(s.body AS BLOB), CAST(c.body AS BLOB), s.rssi, s.snr"
     " FROM sample s LEFT JOIN cleaned c ON c.sample = s.id "
 )
 _UNITS = {(group, field): unit for group, fields in GROUPS for field, _, _, unit in fields}
@@ -221,7 +222,7 @@ class Reader:
             f"{_SAMPLE}WHERE s.registration = ? AND s.time_us >= ? AND s.time_us < ?"
             " ORDER BY s.time_us, s.record"
         )  # node by node along the index: sorted as a whole, the first row would wait for the last
-        walks = [map(SampleRow._make, self._walk(query, (node, since_us, until_us))) for node in chosen]
+        walks = [map(sound_sample, self._walk(query, (node, since_us, until_us))) for node in chosen]
         return heapq.merge(*walks, key=_order)
 
     def sample_times(self, registration: int, since_us: int) -> Iterator[int]:
@@ -236,7 +237,7 @@ class Reader:
             " ORDER BY s.time_us, s.record LIMIT ?",
             (registration, time_us, time_us, record, limit),
         )
-        return [SampleRow._make(row) for row in rows]
+        return [sound_sample(row) for row in rows]
 
     def uncleaned(self) -> dict[int, int]:
         """Oldest time of a sample that has no cleaned values yet, by registration."""
@@ -262,7 +263,7 @@ class Reader:
     def latest(self, registration: int) -> list[Reading]:
         """The readings of a node's newest sample."""
         rows = self._ask(f"{_SAMPLE}WHERE s.registration = ? ORDER BY s.time_us DESC LIMIT 1", (registration,))
-        return [reading for row in rows for reading in readings_of(SampleRow._make(row))]
+        return [reading for row in rows for reading in readings_of(sound_sample(row))]
 
     def last_seen(self, registration: int, until_us: int = _ALWAYS) -> LastSeen | None:
         """The newest sample of a node taken before `until_us`, None before its first."""
@@ -302,11 +303,12 @@ class Reader:
 
     def cleaned_bodies(self, registration: int, since_us: int, until_us: int) -> list[tuple[int, bytes]]:
         """(time [us], cleaned body) of a node's samples, by time."""
-        return self._ask(
-            "SELECT s.time_us, c.body FROM sample s JOIN cleaned c ON c.sample = s.id"
+        rows = self._ask(
+            "SELECT s.time_us, CAST(c.body AS BLOB) FROM sample s JOIN cleaned c ON c.sample = s.id"
             " WHERE s.registration = ? AND s.time_us >= ? AND s.time_us < ? ORDER BY s.time_us, s.record",
             (registration, since_us, until_us),
         )
+        return [(time_us, sound_packed(body, CLEANED, registration, time_us)) for time_us, body in rows]
 
     # Windows
 
@@ -317,12 +319,12 @@ class Reader:
         """(start [us, int64], fields n, min, max, mean, last, median) of windows with since_us <= start < until_us."""
         code = channel_of(group, channel).code
         rows = self._ask(
-            "SELECT start_us, body FROM window WHERE registration = ? AND width_s = ? AND start_us >= ?"
+            "SELECT start_us, CAST(body AS BLOB) FROM window WHERE registration = ? AND width_s = ? AND start_us >= ?"
             " AND start_us < ? ORDER BY start_us",
             (registration, width_s, since_us, until_us),
         )
         starts = np.fromiter((row[0] for row in rows), np.int64, len(rows))
-        entries, origin = stack([row[1] for row in rows], WINDOW)
+        entries, origin = stack([sound_packed(body, WINDOW, registration, start) for start, body in rows], WINDOW)
         mine = entries["code"] == code
         return starts[origin[mine]], entries[mine].copy()
 
@@ -330,10 +332,11 @@ class Reader:
     def window_codes(self, registration: int, width_s: int, since_us: int) -> list[tuple[int, list[int]]]:
         """(start, codes of its channels) of a node's windows of one width since `since_us`."""
         rows = self._ask(
-            "SELECT start_us, body FROM window WHERE registration = ? AND width_s = ? AND start_us >= ?",
+            "SELECT start_us, CAST(body AS BLOB) FROM window WHERE registration = ? AND width_s = ? AND start_us >= ?",
             (registration, width_s, since_us),
         )
-        return [(start, [entry.code for entry in unpack_window(body)]) for start, body in rows]
+        sound = [(start, sound_packed(body, WINDOW, registration, start)) for start, body in rows]
+        return [(start, [entry.code for entry in unpack_window(body)]) for start, body in sound]
 
     # People and decisions
 
@@ -413,15 +416,15 @@ class Reader:
     def samples_of(self, entry: OutboxEntry, place: int, limit: int) -> list[tuple[int, SampleRow]]:
         """(place behind it, sample) of an outbox entry from `place` on: row ids, or record numbers of its node."""
         if entry.registration is None:
-            return [(row[0] + 1, SampleRow._make(row)) for row in self._entry(_SAMPLE, "s.id", entry, place, limit)]
+            return [(row[0] + 1, sound_sample(row)) for row in self._entry(_SAMPLE, "s.id", entry, place, limit)]
         query = f"{_SAMPLE}WHERE s.registration = ? AND s.record BETWEEN ? AND ? ORDER BY s.record LIMIT ?"
         rows = self._ask(query, (entry.registration, max(entry.first, place), entry.last, limit))
-        return [(row[2] + 1, SampleRow._make(row)) for row in rows]
+        return [(row[2] + 1, sound_sample(row)) for row in rows]
 
     def windows_of(self, entry: OutboxEntry, place: int, limit: int) -> list[tuple[int, WindowRow]]:
         """(place behind it, window) of an outbox entry from `place` on."""
-        query = "SELECT id, registration, width_s, start_us, body FROM window "
-        return [(row[0] + 1, WindowRow(*row[1:])) for row in self._entry(query, "id", entry, place, limit)]
+        query = "SELECT id, registration, width_s, start_us, CAST(body AS BLOB) FROM window "
+        return [(row[0] + 1, sound_window(row[1:])) for row in self._entry(query, "id", entry, place, limit)]
 
     @_readable
     def statuses_of(self, entry: OutboxEntry, place: int, limit: int) -> list[tuple[int, Status]]:
@@ -475,7 +478,7 @@ def _alert(row: Sequence[Any]) -> Alert:
 def readings_of(sample: SampleRow) -> Iterator[Reading]:
     """The readings of one sample, in the order they have on air."""
     cleaned = {entry.code: entry for entry in unpack_cleaned(sample.cleaned)} if sample.cleaned else {}
-    sent = unpack(sample.body)
+    sent = unpack(sample.body) if sample.body else {}
     for (group, field), raw in sent.items():
         channel = BY_FIELD.get((group, field))
         if channel is None or field != next(name for name in channel.fields if (group, name) in sent):

@@ -44,7 +44,7 @@ def _device(row: DeviceTable, device: DeviceRecord | None, reader: Reader, now_u
     if age_s > max(LATE * row.interval_s, LATE_S):
         return "bad", f"was last read {age_s / 60:.0f} min ago", "does the station run? see its log"
     for sample in reader.samples(device.registration, last.time_us):
-        for (group, name), code in unpack(sample.body).items():
+        for (group, name), code in (unpack(sample.body) if sample.body else {}).items():
             if name == "fault" and code:
                 reason = FAULTS[int(code)] if code < len(FAULTS) else f"fault {code}"
                 return "bad", f"gave no {group} the last time: {reason}", f'suat modbus read --device "{row.device}"'
