@@ -96,7 +96,9 @@ def leaf(chance: Random, value: Any, hostile: Sequence[Any] = SCALARS + BEYOND) 
         if isinstance(value, str):
             return text(chance, value)
         if type(value) is int:
-            return chance.choice((value + 1, value - 1, -value, value * 1000, float(value), str(value), value << 32))
+            return chance.choice(
+                (value + 1, value - 1, -value, value * 1000, value % 1_000_003 + 0.5, str(value), value << 32)
+            )
         if type(value) is float and math.isfinite(value):
             return chance.choice((-value, value * 1e6, round(value), str(value), value + 1e-9))
     return chance.choice(hostile)
