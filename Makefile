@@ -11,7 +11,7 @@ demo: setup-demo ## set up, run a simulated pasture, serve the board page
 
 test: setup-test lint ## set up and run every test, the slow ones last
 	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow" --cov --cov-report=
-	$(PYTHON) -m pytest -m slow --cov --cov-append --cov-report=term:skip-covered
+	$(PYTHON) -m pytest -n 2 --dist loadfile -m slow --cov --cov-append --cov-report=term:skip-covered
 
 lint: setup-test ## ruff and mypy
 	.venv/bin/ruff check .
