@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 import orjson
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -198,10 +198,13 @@ class Guard:
 
 async def _body(request: Request) -> Any:
     data = b""
-    async for piece in request.stream():
-        data += piece
-        if len(data) > MOST_BODY:
-            raise RefusedError(413, "too_long")
+    try:
+        async for piece in request.stream():
+            data += piece
+            if len(data) > MOST_BODY:
+                raise RefusedError(413, "too_long")
+    except ClientDisconnect:
+        raise RefusedError(400, "malformed") from None
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:

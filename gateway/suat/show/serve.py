@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
+import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -67,13 +68,12 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """After what is no HTTP the connection ends; a request before it that is still being judged gets no answer."""
-        cycle = self.cycle
-        if cycle is not None and not cycle.response_complete:
-            cycle.disconnected = True
-            if cycle.response_started or cycle.scope["method"] == "HEAD":  # whose answer can't have a body
-                self.transport.close()
-                return
-        super().send_400_response(msg)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+        try:
+            super().send_400_response(msg)
+        except h11.LocalProtocolError:  # the answer before it has begun or ended the connection, or can't have a body
+            self.transport.close()
 
     def timeout_keep_alive_handler(self) -> None:
         """Nobody asks any more, or nobody takes the answer."""
