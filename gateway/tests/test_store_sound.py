@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from suat.store import sound
+from suat.store.database import JournalError
+from suat.store.journal import Journal
 from suat.store.points import Points
 from suat.store.reader import readings_of
 from suat.store.rows import SampleRow
+from suat.store.salvage import Salvage, mend
 from suat.store.sound import sound_sample, sound_window
-from suat_sim.kept import Kept, device, soil_rows, water_rows
+from suat_sim.kept import START_US, Kept, device, soil_rows, water_rows
 
 WATER = water_rows(1)[0].body
 ENTRY = b"\x01\x00\x00" + bytes(8)  # a cleaned channel: code, flags, value
@@ -73,3 +76,21 @@ def test_one_damaged_sample_holds_up_no_other(
         told = {row.record: points.sample(row) for row in kept.reader.samples(1)}
         assert len(told) == 300 and [record for record, lines in told.items() if not lines] == [100]
     assert caplog.text.count("sample 100 of node 1 is damaged and counts as empty") == 1
+
+
+@pytest.mark.parametrize("column", ["time_us", "record"])
+def test_a_sample_that_has_lost_its_place_is_damage_that_the_next_start_mends(tmp_path: Path, column: str) -> None:
+    with Kept(tmp_path) as kept:
+        kept.journal.add_device(device(1))
+        kept.commit(1, soil_rows(30))
+        with kept.journal.transaction() as connection:
+            connection.execute(f"UPDATE sample SET {column} = 'x' WHERE record = 20")
+        with pytest.raises(JournalError, match="no time; it is damaged: start the station again") as told:
+            kept.reader.samples_after(1, 0, -1, 100)
+        assert not told.value.transient
+    assert mend(tmp_path / "journal.db", START_US + 86_400_000_000)
+    with Journal(tmp_path / "journal.db") as journal, journal.reader() as reader:
+        work = Salvage(journal)
+        while work.step(START_US):
+            pass
+        assert {row.record for row in reader.samples(1)} == set(range(30)) - {20}

@@ -56,6 +56,13 @@ def explain(path: Path, error: sqlite3.Error) -> JournalError:
     return JournalError(f"{path}: {error}{'; ' + advice if advice else ''}", transient=not stuck)
 
 
+def damaged(path: Path, what: str) -> JournalError:
+    """What SQLite gives back and can't have been written: the next start of the station saves what can be read."""
+    with contextlib.suppress(OSError):
+        damage_note(path).write_text(f"{what}\n")
+    return JournalError(f"{path}: {what}; {_advice[sqlite3.SQLITE_CORRUPT]}", transient=False)
+
+
 def _disk_is_full(path: Path) -> bool:
     try:
         return os.statvfs(path.parent).f_bavail == 0

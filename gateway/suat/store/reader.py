@@ -23,7 +23,7 @@ from suat_wire.payload import GROUPS, unpack
 
 from suat.records import DeviceRecord, Probe, SessionUpdate
 from suat.store.channels import BY_FIELD, channel_of
-from suat.store.database import explained, open_reader, unreadable
+from suat.store.database import damaged, explained, open_reader, unreadable
 from suat.store.packed import CLEANED, WINDOW, Array, stack, unpack_cleaned, unpack_window
 from suat.store.rows import (
     Alert,
@@ -222,7 +222,7 @@ class Reader:
             f"{_SAMPLE}WHERE s.registration = ? AND s.time_us >= ? AND s.time_us < ?"
             " ORDER BY s.time_us, s.record"
         )  # node by node along the index: sorted as a whole, the first row would wait for the last
-        walks = [map(sound_sample, self._walk(query, (node, since_us, until_us))) for node in chosen]
+        walks = [map(self._sample, self._walk(query, (node, since_us, until_us))) for node in chosen]
         return heapq.merge(*walks, key=_order)
 
     def sample_times(self, registration: int, since_us: int) -> Iterator[int]:
@@ -237,7 +237,12 @@ class Reader:
             " ORDER BY s.time_us, s.record LIMIT ?",
             (registration, time_us, time_us, record, limit),
         )
-        return [sound_sample(row) for row in rows]
+        return [self._sample(row) for row in rows]
+
+    def _sample(self, row: Sequence[Any]) -> SampleRow:
+        if not all(type(number) is int for number in row[:4]):
+            raise damaged(self.path, f"sample {row[0]} has no number or no time")
+        return sound_sample(row)
 
     def uncleaned(self) -> dict[int, int]:
         """Oldest time of a sample that has no cleaned values yet, by registration."""
@@ -263,7 +268,7 @@ class Reader:
     def latest(self, registration: int) -> list[Reading]:
         """The readings of a node's newest sample."""
         rows = self._ask(f"{_SAMPLE}WHERE s.registration = ? ORDER BY s.time_us DESC LIMIT 1", (registration,))
-        return [reading for row in rows for reading in readings_of(sound_sample(row))]
+        return [reading for row in rows for reading in readings_of(self._sample(row))]
 
     def last_seen(self, registration: int, until_us: int = _ALWAYS) -> LastSeen | None:
         """The newest sample of a node taken before `until_us`, None before its first."""
@@ -416,10 +421,10 @@ class Reader:
     def samples_of(self, entry: OutboxEntry, place: int, limit: int) -> list[tuple[int, SampleRow]]:
         """(place behind it, sample) of an outbox entry from `place` on: row ids, or record numbers of its node."""
         if entry.registration is None:
-            return [(row[0] + 1, sound_sample(row)) for row in self._entry(_SAMPLE, "s.id", entry, place, limit)]
+            return [(row[0] + 1, self._sample(row)) for row in self._entry(_SAMPLE, "s.id", entry, place, limit)]
         query = f"{_SAMPLE}WHERE s.registration = ? AND s.record BETWEEN ? AND ? ORDER BY s.record LIMIT ?"
         rows = self._ask(query, (entry.registration, max(entry.first, place), entry.last, limit))
-        return [(row[2] + 1, sound_sample(row)) for row in rows]
+        return [(sample.record + 1, sample) for sample in map(self._sample, rows)]
 
     def windows_of(self, entry: OutboxEntry, place: int, limit: int) -> list[tuple[int, WindowRow]]:
         """(place behind it, window) of an outbox entry from `place` on."""

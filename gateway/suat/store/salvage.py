@@ -297,7 +297,7 @@ def _is_plausible(shape: Shape, row: Row) -> bool:
         values = dict(zip([column.name for column in shape.columns], row, strict=True))
         try:
             return bool(unpack(values["body"])) and _EARLIEST_US < values["time_us"] < _LATEST_US
-        except (ValueError, KeyError, IndexError):
+        except (ValueError, KeyError, IndexError, TypeError):
             return False
     if shape.name in _ENTRY:
         return len(row[-1]) % _ENTRY[shape.name] == 0
