@@ -40,8 +40,8 @@ __all__ = ["Demo", "ReplayError", "scenario_for"]
 Plain = dict[str, Any]
 
 # What follows a clock runs less often than in a real station: nobody looks while virtual days pass.
-PACE = Pace(housekeeping=3600.0, summary=3 * 3600.0, decision=6 * 3600.0)
-REPLAY_PACE = Pace(housekeeping=86400.0, summary=86400.0, decision=86400.0)
+PACE = Pace(housekeeping=3600.0, summary=3 * 3600.0, decision=6 * 3600.0, retention=3600.0)
+REPLAY_PACE = Pace(housekeeping=86400.0, summary=86400.0, decision=86400.0, retention=86400.0)
 # Open steppe and a mast: between free space (91 dB at 1 km) and the forest and town that the model's default is of.
 AIR = AirSettings(loss_db_km=110.0, exponent=2.6, shadow_db=4.0, loss=0.01)
 GATEWAY = GatewaySpec(keepalive_s=600.0)  # a forwarder calls every 10 s: most of all events, and they say nothing

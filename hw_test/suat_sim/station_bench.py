@@ -21,7 +21,7 @@ from suat_sim.fleet import Fleet, GatewaySpec
 from suat_sim.node_process import NodeSpec
 
 # What only follows the clock (summaries, decisions) hardly ever runs: it is not what such tests are about.
-PACE = Pace(housekeeping=86400.0, summary=86400.0, decision=86400.0)
+PACE = Pace(housekeeping=86400.0, summary=86400.0, decision=86400.0, retention=86400.0)
 PADDOCK = "paddock"
 
 
