@@ -12,7 +12,7 @@ from suat.store import sound
 from suat.store.database import JournalError
 from suat.store.journal import Journal
 from suat.store.points import Points
-from suat.store.reader import readings_of
+from suat.store.readings import readings_of
 from suat.store.rows import SampleRow
 from suat.store.salvage import Salvage, mend
 from suat.store.sound import sound_sample, sound_window

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import heapq
 import json
-import math
 import sqlite3
 import struct
 import threading
@@ -19,12 +18,12 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
-from suat_wire.payload import GROUPS, unpack
 
 from suat.records import DeviceRecord, Probe, SessionUpdate
-from suat.store.channels import BY_FIELD, channel_of
+from suat.store.channels import channel_of
 from suat.store.database import damaged, explained, open_reader, unreadable
-from suat.store.packed import CLEANED, WINDOW, Array, stack, unpack_cleaned, unpack_window
+from suat.store.packed import CLEANED, WINDOW, Array, stack, unpack_window
+from suat.store.readings import readings_of
 from suat.store.rows import (
     Alert,
     Assignment,
@@ -48,7 +47,6 @@ _SAMPLE = (
     "SELECT s.id, s.registration, s.record, s.time_us, CAST(s.body AS BLOB), CAST(c.body AS BLOB), s.rssi, s.snr"
     " FROM sample s LEFT JOIN cleaned c ON c.sample = s.id "
 )
-_UNITS = {(group, field): unit for group, fields in GROUPS for field, _, _, unit in fields}
 _ALWAYS = 1 << 62
 CLEANED_UP_TO = "coalesce((SELECT value FROM meta WHERE key = 'cleaned_up_to'), 0)"  # all samples up to this id are
 
@@ -478,30 +476,3 @@ def _status(row: Sequence[Any]) -> Status:
 
 def _alert(row: Sequence[Any]) -> Alert:
     return Alert(row[0], row[1], row[2], row[3], json.loads(row[4]), row[5])
-
-
-def readings_of(sample: SampleRow) -> Iterator[Reading]:
-    """The readings of one sample, in the order they have on air."""
-    cleaned = {entry.code: entry for entry in unpack_cleaned(sample.cleaned)} if sample.cleaned else {}
-    sent = unpack(sample.body) if sample.body else {}
-    for (group, field), raw in sent.items():
-        channel = BY_FIELD.get((group, field))
-        if channel is None or field != next(name for name in channel.fields if (group, name) in sent):
-            name, unit, value, flags = field, _UNITS[group, field], float(raw), 0
-        else:
-            entry = cleaned.get(channel.code)
-            name, unit = channel.name, channel.unit
-            value = math.nan if entry is None else entry.value
-            flags = 0 if entry is None else entry.flags
-        yield Reading(
-            sample.registration,
-            sample.record,
-            sample.time_us,
-            group,
-            name,
-            unit,
-            None if math.isnan(value) else value,
-            field,
-            raw,
-            flags,
-        )
