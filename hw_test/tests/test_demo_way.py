@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from suat.clock import Scheduler, Timer
 from suat.ingest.semtech_udp import SemtechUdp
 from suat.station import Station
 from suat.store.reader import Reader
+from suat.supervision import Guarded
 from suat_sim.demo import Demo, scenario_for
 from suat_sim.logger_replay import LoggerFile
 from suat_sim.servers import Influxd, influxd
@@ -198,37 +198,26 @@ def assert_equal(server: Influxd, reader: Reader) -> None:
 # -- the gateway dies, again and again
 
 
-class Mortal:
+class Mortal(Guarded):
     """A scheduler for one life of the station: after `kill` nothing that it asked for happens any more."""
 
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
-        self._alive = True
-        self.monotonic = scheduler.monotonic
-        self.wall_us = scheduler.wall_us
+    alive = True
 
     def kill(self) -> None:
-        self._alive = False
+        self.alive = False
 
-    def _if_alive(self, call: Callable[..., None], *args: Any) -> None:
-        if self._alive:
-            call(*args)
+    def _run(self, call: Callable[..., None], *args: Any) -> None:
+        if self.alive:
+            super()._run(call, *args)
 
-    def call_at(self, when: float, call: Callable[..., None], *args: Any) -> Timer:
-        return self._scheduler.call_at(when, self._if_alive, call, *args)
 
-    def call_later(self, delay: float, call: Callable[..., None], *args: Any) -> Timer:
-        return self._scheduler.call_later(delay, self._if_alive, call, *args)
-
-    def offload(
-        self, work: Callable[[], Any], done: Callable[[Any, BaseException | None], None], lane: str = "journal"
-    ) -> None:
-        self._scheduler.offload(work, lambda result, error: self._if_alive(done, result, error), lane)
+def let_out(error: BaseException) -> None:
+    raise error
 
 
 def new_life(demo: Demo) -> Mortal:
     """The station from its disk, as after kill -9 and a restart."""
-    life = Mortal(demo.scheduler)
+    life = Mortal(demo.scheduler, fault=let_out)
     demo.station = Station(life, demo.config, pace=demo.pace, durable=False)
     source = SemtechUdp(demo.station.ingress, send=demo.fleet.send)
     demo.station.sources[source.name] = source

@@ -224,7 +224,8 @@ def test_a_district_that_hangs_holds_up_nobody_and_gets_everything_later(
 
             station.config.write_text(config.replace(both[1], ""))
             station.start()
-            assert station.query("SELECT name FROM sink ORDER BY name") == [("influx",), ("windows",)]
+            left = [("influx",), ("windows",)]
+            station.wait_for(lambda: station.query("SELECT name FROM sink ORDER BY name") == left)
             station.stop()
 
 
