@@ -8,6 +8,7 @@ refused as out of range by the bank. A negative zero counts as zero.
 from suat_filters.bank import FilterBank
 from suat_filters.batch import ewma, hampel, kalman, resample, rolling_median, theil_sen
 from suat_filters.settings import (
+    BROKEN,
     CLOCK,
     FROZEN,
     GAP,
@@ -20,6 +21,7 @@ from suat_filters.settings import (
 )
 
 __all__ = [
+    "BROKEN",
     "CLOCK",
     "FROZEN",
     "GAP",

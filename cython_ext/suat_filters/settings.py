@@ -14,6 +14,7 @@ GAP: Final = 16
 CLOCK: Final = 32
 FROZEN: Final = 64
 UNCALIBRATED: Final = 128
+BROKEN: Final = 256
 
 MIN_WINDOW: Final = 3
 MAX_WINDOW: Final = 999

@@ -22,6 +22,7 @@ class Flag(IntFlag):
     CLOCK = 32
     FROZEN = 64
     UNCALIBRATED = 128
+    BROKEN = 256
 
 
 def flag_names(flags: int) -> list[str]:
