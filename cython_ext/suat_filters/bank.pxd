@@ -3,11 +3,20 @@
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libcpp cimport bool as cbool
+from libcpp.vector cimport vector
 
 
 cdef extern from "kernels/bank.hpp" namespace "suat" nogil:
     cppclass Settings:
         pass
+
+    cppclass State:
+        pass
+
+    struct Revision:
+        uint32_t channel
+        uint16_t set, clear
+        double since, until
 
     cppclass Bank:
         size_t size()
@@ -16,6 +25,8 @@ cdef extern from "kernels/bank.hpp" namespace "suat" nogil:
         uint16_t push(size_t channel, double t, double x, double& value) except +
         cbool push_many(
             const int64_t* which, const double* t, const double* x, double* values, uint16_t* flags, size_t n) except +
+        cbool revised()
+        vector[Revision] take_revisions() except +
         size_t saved_bytes()
         void save(unsigned char* to) except +
         cbool load(const unsigned char* of) except +

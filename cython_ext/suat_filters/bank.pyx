@@ -9,14 +9,14 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libcpp cimport bool as cbool
 
-from suat_filters.bank cimport Settings
+from suat_filters.bank cimport Settings, State
 
 from suat_filters.settings import COUNTS, NUMBERS, ChannelSettings
 
 # Saved: this header, the table of settings, for each channel its row in that table, the states, CRC-32 of all before.
 _HEADER = struct.Struct("<8sIIQ")  # magic, version, rows of the table, channels
 _MAGIC = b"SUATBANK"
-_VERSION = 1
+_VERSION = 2
 _CHECKSUM = struct.Struct("<I")
 _ROW = np.dtype([(name, "<f8") for name in NUMBERS] + [(name, "<i4") for name in COUNTS])
 
@@ -118,6 +118,14 @@ cdef class FilterBank:
             raise IndexError(f"channels must be 0 to {self.n_channels - 1}")
         return values, flags
 
+    def revisions(self):
+        """[(channel, since, until, set, clear)]: what was thought better of since the last call, in its order.
+
+        A revision says that the channel's readings of since <= t <= until, all pushed before the one that brought it
+        about, lose the flags `clear` and then get `set`. It is told once and is no part of what `save` keeps.
+        """
+        return [(one.channel, one.since, one.until, one.set, one.clear) for one in self.bank.take_revisions()]
+
     def save(self):
         """All settings and states as bytes, with version and checksum."""
         rows, which = _rows(self.per_channel)
@@ -150,7 +158,7 @@ cdef class FilterBank:
         table = [ChannelSettings(**dict(zip(_ROW.names, row, strict=True))) for row in rows.tolist()]
         if n_channels and which.max() >= n_rows:
             raise ValueError("the saved filter bank is damaged: a channel without settings")
-        states = sum(int(n) * (table[row].window * 8 + 112) for row, n in enumerate(np.bincount(which)))
+        states = sum(int(n) * (table[row].window * 8 + sizeof(State)) for row, n in enumerate(np.bincount(which)))
         if states != len(body) - at_states:
             raise ValueError("the saved filter bank is damaged: wrong length")
         cdef FilterBank bank = cls(n_channels, [table[row] for row in which.tolist()])

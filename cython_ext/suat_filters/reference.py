@@ -160,9 +160,10 @@ class Chain:
     good: tuple[float, float] | None = None
     odd: list[tuple[float, float]] = field(default_factory=list)
     same: list[tuple[float, float]] = field(default_factory=list)
-    spikes: list[bool] = field(default_factory=list)
+    spikes: list[tuple[float, bool]] = field(default_factory=list)
     trend: int = 0
     state: tuple[float, float, float] | None = None
+    revisions: list[tuple[float, float, int, int]] = field(default_factory=list)
 
     def push(self, t: float, x: float) -> tuple[float, int]:
         limits = self.settings
@@ -180,7 +181,7 @@ class Chain:
         flags |= self._rate(t, x) | self._stuck(t, x)
         if flags & (RATE | STUCK):
             return math.nan, flags
-        value, spike = self._despike(x)
+        value, spike = self._despike(t, x)
         if not spike:
             self.good = t, x
         if limits.q:
@@ -214,6 +215,7 @@ class Chain:
             self.odd.append((t, x))
             if not self.settings.rate_accept or len(self.odd) < self.settings.rate_accept:
                 return RATE
+            self.revisions.append((self.odd[0][0], self.odd[-2][0], 0, RATE))
             self.trend = direction
         self._believe_step()
         return 0
@@ -227,7 +229,7 @@ class Chain:
             return 0
         return STUCK
 
-    def _despike(self, x: float) -> tuple[float, int]:
+    def _despike(self, t: float, x: float) -> tuple[float, int]:
         size = self.settings.window
         if not size:
             return x, 0
@@ -237,8 +239,9 @@ class Chain:
             self.spikes = []
             return x, 0
         above = x > m
-        self.spikes = [*self.spikes, above] if above in self.spikes else [above]
+        self.spikes = [*self.spikes, (t, above)] if self.spikes and self.spikes[0][1] == above else [(t, above)]
         if self.settings.spike_accept and len(self.spikes) >= self.settings.spike_accept:
+            self.revisions.append((self.spikes[0][0], self.spikes[-2][0], 0, SPIKE))
             self._believe_step()
             self.window = [x]
             return x, 0

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from suat_filters import CLOCK, GAP, RANGE, ChannelSettings, FilterBank, hampel, kalman
+from suat_filters import CLOCK, GAP, RANGE, RATE, SPIKE, ChannelSettings, FilterBank, hampel, kalman
 from suat_filters.reference import Chain
 
 Reading = tuple[float, float]
@@ -72,8 +72,9 @@ def many(bank: FilterBank, channels: Any, stream: Sequence[Reading]) -> list[tup
 
 @given(SETTINGS, readings())
 def test_chain_is_the_naive_one(settings: ChannelSettings, stream: list[Reading]) -> None:
-    naive = Chain(settings)
-    assert bits(pushed(FilterBank(1, settings), 0, stream)) == bits([naive.push(t, x) for t, x in stream])
+    naive, bank = Chain(settings), FilterBank(1, settings)
+    assert bits(pushed(bank, 0, stream)) == bits([naive.push(t, x) for t, x in stream])
+    assert bank.revisions() == [(0, *revision) for revision in naive.revisions]
 
 
 @given(st.lists(SETTINGS, min_size=1, max_size=4), readings(), st.randoms(use_true_random=False), st.integers(1, 9))
@@ -89,6 +90,7 @@ def test_many_at_once_are_as_one_by_one(
         pieces += many(cut, channels[i : i + batch], stream[i : i + batch])
     assert bits(pieces) == expected
     assert single.save() == whole.save() == cut.save()
+    assert single.revisions() == whole.revisions() == cut.revisions()
 
 
 @pytest.mark.parametrize("window", [3, 25, 49, 127, 129, 301])
@@ -118,6 +120,15 @@ def test_channels_do_not_see_each_other() -> None:
             mixed[channel].append(bank.push(channel, t, x))
     for channel, one in enumerate(settings):
         assert bits(mixed[channel]) == bits(pushed(FilterBank(1, one), 0, streams[channel]))
+
+
+def test_a_step_that_stays_is_told_as_a_revision_of_what_was_flagged() -> None:
+    """Once, with the channel, the times of the first and last flagged reading, and the flag they lose."""
+    bank = FilterBank(3, ChannelSettings(window=9, spike_accept=3, max_rate=0.1, rate_accept=3))
+    assert [bank.push(2, float(t), x)[1] for t, x in enumerate((0, 0, 0, 0, 0.1, 0.1, 0.1))] == [0, 0, 0, 0, 8, 8, 0]
+    assert [bank.push(1, float(t), x)[1] for t, x in enumerate((0, 5, 5, 5))] == [0, 2, 2, 0]
+    assert bank.revisions() == [(2, 4.0, 5.0, 0, SPIKE), (1, 1.0, 2.0, 0, RATE)]
+    assert bank.revisions() == []
 
 
 def test_reset_forgets_one_channel() -> None:

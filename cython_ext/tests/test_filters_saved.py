@@ -116,7 +116,7 @@ def test_what_is_wrong_is_said() -> None:
     rest = SAVED[HEADER.size : -4]
     assert refused(b"") == "not a saved filter bank"
     assert "checksum" in refused(SAVED[:-1] + bytes([SAVED[-1] ^ 1]))
-    assert "version 2, not 1" in refused(sealed(HEADER.pack(header[0], 2, *header[2:]) + rest))
+    assert "version 1, not 2" in refused(sealed(HEADER.pack(header[0], 1, *header[2:]) + rest))
     assert "too short" in refused(sealed(HEADER.pack(*header[:3], 2**63) + rest))
     assert "wrong length" in refused(sealed(SAVED[:-4] + bytes(8)))
     assert "a channel without settings" in refused(sealed(HEADER.pack(*header[:2], 0, 1) + bytes(4)))
@@ -124,7 +124,7 @@ def test_what_is_wrong_is_said() -> None:
 
 @pytest.mark.parametrize("field", range(8))
 def test_an_impossible_count_in_a_state_is_refused(field: int) -> None:
-    """The eight counts are the last 32 of the 112 bytes of a state; the three readings of the window follow."""
+    """The eight counts are the last 32 bytes of a state; the three readings of the window follow."""
     bank = FilterBank(1, ChannelSettings(window=3))
     body = bytearray(bank.save()[:-4])
     at = len(body) - 3 * 8 - 32 + 4 * field
