@@ -203,6 +203,7 @@ def _sink(name: str, table: InfluxTable) -> Iterator[Finding]:
     from suat.store.influx_http import Verdict, open_writer, places
 
     writer = open_writer(table)
+    failed: dict[tuple[str, Verdict], list[str]] = {}
     try:
         for place in places(table.buckets).values():
             answer = writer.write(place, [])
@@ -210,10 +211,12 @@ def _sink(name: str, table: InfluxTable) -> Iterator[Finding]:
             if answer.verdict in (Verdict.DONE, Verdict.BAD_LINES, Verdict.DOUBTFUL):
                 yield Finding("good", f"{name} takes points into {place}")
             else:
-                todo = "see docs/forwarding.md" if answer.verdict is Verdict.REFUSED else "is it running?"
-                yield Finding("bad", f"{name} at {table.url}, {place}: {answer.reason}", todo)
+                failed.setdefault((answer.reason, answer.verdict), []).append(place)
     finally:
         writer.close()
+    for (reason, verdict), told in failed.items():
+        todo = "see docs/forwarding.md" if verdict is Verdict.REFUSED else "is it running?"
+        yield Finding("bad", f"{name} at {table.url}, {', '.join(told)}: {reason}", todo)
 
 
 def _letters(config: Config) -> Iterator[Finding]:

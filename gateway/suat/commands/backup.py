@@ -46,6 +46,8 @@ def restore(
     """Make the station of a backup; it must not run. Its counters skip ahead, so that nothing is used twice."""
     from suat import backup as backups
 
+    if not source.is_file():
+        raise UsageError(f"{source}: no such file; give one that suat backup wrote")
     passphrase = _passphrase(passphrase_file, twice=False)
     theirs = backups.configuration(source, passphrase)
     if not config.exists():

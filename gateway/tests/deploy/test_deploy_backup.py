@@ -9,6 +9,8 @@ import secrets
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -358,3 +360,11 @@ def test_a_power_cut_while_the_old_data_are_put_aside_takes_no_transaction_from_
     (left,) = [path for path in folder.rglob("journal.db") if path.parent.name != ".restore"]
     with closing(sqlite3.connect(left)) as connection:
         assert connection.execute("SELECT fcnt_down FROM session").fetchall() == [(4711,)]
+
+
+def test_a_backup_that_is_not_there_is_bad_usage_before_any_passphrase_is_asked_for(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "suat.cli", "restore", str(tmp_path / "none.sealed"), "--config"]
+    done = subprocess.run([*command, str(tmp_path / "suat.toml")], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == f"{tmp_path / 'none.sealed'}: no such file; give one that suat backup wrote\n"
+    assert list(tmp_path.iterdir()) == []
