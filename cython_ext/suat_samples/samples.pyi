@@ -5,8 +5,9 @@ from suat_filters import FilterBank
 
 # Where a body's values begin, their `struct` letters, their divisors (1: a whole number).
 Form = tuple[int, str, Sequence[int]]
-# (place of the field, channel code, (value, calibration, group) -> (flags, value) or None, group, step that freezes it)
-Step = tuple[int, int, Callable[[float, Any, str], tuple[int, float]] | None, str, int]
+# (place of the field, channel code, (value, temperature, calibration, group) -> (flags, value) or None, group,
+# step that freezes it, and whose raw value is that temperature)
+Step = tuple[int, int, Callable[[float, float, Any, str], tuple[int, float]] | None, str, int]
 # (place of the field, channel code, name, whether it is sent in the channel's own unit)
 Quantity = tuple[int, int, str, bool]
 # (place of the field, name)

@@ -162,7 +162,8 @@ cdef class Cleaning(_Form):
             values[i] = self.read(at, step.field)
             flags[i] = 0
             if self.converters[i] is not None:
-                more_flags, value = self.converters[i](values[i], calibration, self.groups[i])
+                temperature = NAN if step.frozen_by < 0 else self.read(at, self.steps[step.frozen_by].field)
+                more_flags, value = self.converters[i](values[i], temperature, calibration, self.groups[i])
                 flags[i], values[i] = more_flags, value
             if values[i] == values[i]:  # else there is nothing to judge
                 slot = slots.get(step.code)

@@ -32,6 +32,7 @@ from suat.quality.clean import Cleaner
 from suat.quality.windows import SINK as WINDOWS
 from suat.quality.windows import Windows
 from suat.records import Admitted, Batch, Committed, Downlink, KeptSample, SendResult, Uplink
+from suat.store.calibration import curves
 from suat.store.journal import Journal, JournalError, Reader
 from suat.store.retention import Retention
 from suat.store.salvage import Salvage
@@ -333,7 +334,7 @@ class Pipeline:
             return
         self.server.refresh()
         heights = {point.id: point.sensor_height_m for point in self._config.water_point}
-        known = calibrations(self._reader.devices(), self._reader.curves(), heights)
+        known = calibrations(self._reader.devices(), self._reader.read(curves), heights)
         self._registry_version = version
         self._offload("clean", lambda: self.cleaner.recalibrate(known), self._cleaned)
 

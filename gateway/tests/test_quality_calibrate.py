@@ -7,11 +7,12 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from suat.quality.calibrate import NodeCalibration, calibrations, topp
+from suat.quality.calibrate import NodeCalibration, calibrations
+from suat.quality.curves import topp
 from suat.quality.settings import DAY, HOUR, SETTINGS
 from suat.records import DeviceRecord, Flag, Probe
 from suat.store.channels import BY_CODE, BY_FIELD, BY_NAME, CHANNELS, channel_of
-from suat.store.rows import Curve
+from suat.store.rows import Curve, ProbeCurve
 from suat_filters import ChannelSettings, FilterBank
 from suat_sim.plain_samples import calibrate
 from suat_wire.payload import GROUPS
@@ -37,9 +38,9 @@ def test_topp(permittivity: float, moisture: float) -> None:
         ({("probe1", "permittivity"): 0.0}, NodeCalibration(), None, Flag.RANGE),
         ({("probe1", "permittivity"): 120.0}, NodeCalibration(), None, Flag.RANGE),
         ({("probe1", "count"): 0.5}, NodeCalibration(), None, Flag.UNCALIBRATED),
-        ({("probe1", "count"): 0.5}, NodeCalibration({"probe2": (0.0, 1.0)}), None, Flag.UNCALIBRATED),
-        ({("probe1", "count"): 0.5}, NodeCalibration({"probe1": (-0.05, 0.4, 0.2)}), 0.2, 0),
-        ({("probe1", "count"): 1.5}, NodeCalibration({"probe1": (-0.05, 0.4, 0.2)}), None, Flag.RANGE),
+        ({("probe1", "count"): 0.5}, NodeCalibration({"probe2": ProbeCurve((0.0, 1.0))}), None, Flag.UNCALIBRATED),
+        ({("probe1", "count"): 0.5}, NodeCalibration({"probe1": ProbeCurve((-0.05, 0.4, 0.2))}), 0.2, 0),
+        ({("probe1", "count"): 1.5}, NodeCalibration({"probe1": ProbeCurve((-0.05, 0.4, 0.2))}), None, Flag.RANGE),
         ({("probe1", "count"): 0.5, ("probe1", "vwc"): 0.3}, NodeCalibration(), 0.3, 0),  # what the probe knows itself
         ({("water", "depth"): 1.2}, NodeCalibration({}, 3.0), 1.2, 0),
         ({("water", "distance"): 1.2}, NodeCalibration({}, 3.0), 1.8, 0),
@@ -97,9 +98,9 @@ def test_codes_are_never_renumbered() -> None:
 def test_each_node_gets_its_own_calibration() -> None:
     soil = DeviceRecord(1, "s", "soil", "00" * 8, None, "p", None, (Probe("a", 10, 2),), 0)
     water = DeviceRecord(2, "w", "water", "01" * 8, None, None, "tank", (), 0)
-    curve = Curve(1, "probe2", (0.0, 0.5), 0.01, 5)
+    curve = Curve(1, "probe2", ProbeCurve((0.0, 0.5)), 0.01, 5)
     found = calibrations([soil, water], {(1, "probe2"): curve}, {"tank": 2.5, "other": 1.0})
-    assert found == {1: NodeCalibration({"probe2": (0.0, 0.5)}, None), 2: NodeCalibration({}, 2.5)}
+    assert found == {1: NodeCalibration({"probe2": curve.curve}, None), 2: NodeCalibration({}, 2.5)}
     assert found[1].fingerprint() != found[2].fingerprint() != NodeCalibration().fingerprint()
 
 

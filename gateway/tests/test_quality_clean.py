@@ -15,7 +15,7 @@ from suat.quality.clean import CHUNK, Cleaner
 from suat.records import Admitted, Batch, DeviceRecord, Flag, Probe, Row, SessionUpdate
 from suat.store.journal import Journal, JournalError
 from suat.store.reader import Reader
-from suat.store.rows import Derived
+from suat.store.rows import Derived, ProbeCurve
 from suat_wire.payload import pack
 
 START_US = 1_780_000_000_000_000
@@ -212,7 +212,7 @@ def test_a_count_without_curve_is_uncalibrated_and_a_curve_changes_the_past(tmp_
     made.commit([sample(n, 15 * n, count=0.5) for n in range(5)])
     made.cleaner.finish()
     assert flags(made.reader, made.node, "moisture") == [Flag.UNCALIBRATED] * 5
-    made.cleaner.recalibrate({made.node: NodeCalibration({"probe1": (-0.05, 0.4, 0.2)})})
+    made.cleaner.recalibrate({made.node: NodeCalibration({"probe1": ProbeCurve((-0.05, 0.4, 0.2))})})
     made.cleaner.finish()
     assert values(made.reader, made.node, "moisture") == pytest.approx([-0.05 + 0.4 * 0.5 + 0.2 * 0.25] * 5)
     assert not any(flags(made.reader, made.node, "moisture"))

@@ -14,7 +14,7 @@ from suat.records import KeptSample
 from suat.store.channels import CHANNELS
 from suat.store.packed import pack_cleaned, unpack_window
 from suat.store.points import Points
-from suat.store.rows import SampleRow
+from suat.store.rows import ProbeCurve, SampleRow
 from suat_filters import FilterBank
 from suat_samples import Cleaning, Lines, masks, summarise
 from suat_sim import plain_samples
@@ -24,7 +24,14 @@ from suat_wire.fields import GROUPS, KINDS
 from suat_wire.payload import layout_of, pack, unpack
 
 FIELDS = [(group, *field[:3]) for group, fields in GROUPS for field in fields]
-CALIBRATION = NodeCalibration({"probe1": (0.01, 0.5, -0.2), "probe3": (0.1,)}, sensor_height_m=2.5)
+CALIBRATION = NodeCalibration(
+    {
+        "probe1": ProbeCurve((0.01, 0.5, -0.2), per_kelvin=0.002, low=0.1, high=0.8),
+        "probe2": ProbeCurve((0.0, 0.9), "vwc"),
+        "probe3": ProbeCurve((0.1,), "permittivity", per_kelvin=-0.001),
+    },
+    sensor_height_m=2.5,
+)
 Raw = dict[tuple[str, str], float]
 
 

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 from suat.records import Admitted, Batch, SessionUpdate
+from suat.store.calibration import add_curve
 from suat.store.database import JournalError
 from suat.store.journal import Journal
 from suat.store.packed import Summary, pack_cleaned, pack_window
 from suat.store.retention import MARK_S, Retention
-from suat.store.rows import Alert, Curve, Derived, FilterState, Move, Status, WindowRow
+from suat.store.rows import Alert, Curve, Derived, FilterState, Move, ProbeCurve, Status, WindowRow
 from suat.store.salvage import mend
 from suat.store.tables import JournalTable
 from suat_sim.kept import START_US, device, soil_rows
@@ -82,7 +83,7 @@ STEPS: dict[str, Step] = {
     "a join": lambda journal: journal.commit(Batch((), (SessionUpdate(1, 0, 0, True, 2, b"n" * 16, b"a" * 16, 5, 1),))),
     "derived rows": derived,
     "a place": lambda journal: journal.assign(1, 5, None, "w"),
-    "a curve": lambda journal: journal.add_curve(Curve(1, "probe1", (0.1, 0.5), None, 5)),
+    "a curve": lambda journal: add_curve(journal, Curve(1, "probe1", ProbeCurve((0.1, 0.5)), None, 5)),
     "a move": lambda journal: journal.add_move(Move("otar", "p", 5)),
     "a sink": lambda journal: journal.add_sink("influx"),
     "a position": lambda journal: journal.advance("influx", 3, 1),

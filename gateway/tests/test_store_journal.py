@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from suat.records import Admitted, Batch, Row, SessionUpdate
 from suat.store import database
+from suat.store.calibration import add_curve, curves
 from suat.store.journal import Journal, JournalError, Reader
 from suat.store.packed import Cleaned, Summary, pack_cleaned, pack_window, unpack_cleaned, unpack_window
-from suat.store.rows import Alert, Curve, Derived, FilterState, Move, Status, WindowRow
+from suat.store.rows import Alert, Curve, Derived, FilterState, Move, ProbeCurve, Status, WindowRow
 from suat_sim.kept import START_US, device
 from suat_wire.control import ack_of
 from suat_wire.payload import pack
@@ -287,8 +288,8 @@ def test_people_and_decisions(journal: Journal) -> None:
     journal.add_move(Move("otar", "p2", 20))
     journal.add_move(Move("otar", "p3", 20))
     node = add(journal)
-    journal.add_curve(Curve(node, "probe1", (0.1, 0.5), 0.02, 7))
-    journal.add_curve(Curve(node, "probe1", (0.0, 0.6, 0.1), None, 8))
+    add_curve(journal, Curve(node, "probe1", ProbeCurve((0.1, 0.5)), 0.02, 7))
+    add_curve(journal, Curve(node, "probe1", ProbeCurve((0.0, 0.6, 0.1)), None, 8))
     raised = Alert(5, "spring", "low", "warning", {"text": "су"})
     journal.derive(Derived(alerts=[raised, raised._replace(kind="leak")]))
     journal.derive(Derived(alerts=[raised._replace(cleared_us=9)]))
@@ -297,7 +298,7 @@ def test_people_and_decisions(journal: Journal) -> None:
     with journal.reader() as reader:
         assert reader.moves() == [("otar", "p1", 10), ("otar", "p3", 20)]
         assert reader.moves(19) == [("otar", "p1", 10)]
-        assert reader.curves() == {(node, "probe1"): Curve(node, "probe1", (0.0, 0.6, 0.1), None, 8)}
+        assert reader.read(curves) == {(node, "probe1"): Curve(node, "probe1", ProbeCurve((0.0, 0.6, 0.1)), None, 8)}
         assert [alert.kind for alert in reader.alerts()] == ["low", "leak"]
         assert reader.alerts(open_only=True) == [raised._replace(kind="leak")]
         assert reader.last_statuses("paddock") == {"p1": Status(2, "paddock", "p1", "rest", {"n": 2})}

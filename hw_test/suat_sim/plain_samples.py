@@ -22,7 +22,9 @@ def calibrate(
 ) -> list[tuple[int, int, float]]:
     """(channel code, flags, value) of each cleaned channel, before the filters."""
     return [
-        (code, 0, sent[key]) if convert is None else (code, *convert(sent[key], calibration, key[0]))
+        (code, 0, sent[key])
+        if convert is None
+        else (code, *convert(sent[key], sent.get((key[0], "temperature"), math.nan), calibration, key[0]))
         for code, key, convert in plan(tuple(sent))
     ]
 

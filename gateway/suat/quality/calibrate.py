@@ -1,7 +1,7 @@
 """Calibrate: from what a probe gave to the physical quantity, by curves that live in the gateway alone.
 
-`vwc` passes, `permittivity` goes through Topp's equation, `count` needs the probe's own curve, `distance` the height at
-which the sensor hangs. What lacks its calibration is flagged `uncalibrated` and is no number.
+A probe's own curve (`curves.py`) goes before all else. Without one `vwc` passes, `permittivity` goes through Topp's
+equation, and `count` is flagged `uncalibrated` and is no number; as is `distance` without the sensor's height.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from suat_filters import RANGE, UNCALIBRATED
 
+from suat.quality.curves import moisture, put_right, topp
 from suat.records import DeviceRecord
 from suat.store.channels import BY_FIELD, PROBES
-from suat.store.rows import Curve
+from suat.store.rows import Curve, ProbeCurve
 
 NAN = math.nan
 BLIND_ZONE_M = 0.03  # DFRobot A02YYUW: nearer echoes are the sensor's own ringing
@@ -23,16 +24,10 @@ COUNT = (-0.2, 1.3)  # air is 0, water 1; [D] beyond: a broken wire or a probe t
 PERMITTIVITY = (1.0, 81.0)  # air and water: what lies outside is no soil (METER TEROS 12: 1 to 80)
 
 
-def topp(permittivity: float) -> float:
-    """Water content [m3/m3] of mineral soil by its permittivity: Topp, Davis, Annan 1980, equation 7."""
-    e = permittivity
-    return ((4.3e-6 * e - 5.5e-4) * e + 0.0292) * e - 0.053
-
-
 class NodeCalibration(NamedTuple):
     """What one node's readings are turned into quantities with."""
 
-    curves: Mapping[str, tuple[float, ...]] = {}  # by group: moisture = sum(c[i] * count**i)
+    curves: Mapping[str, ProbeCurve] = {}  # by group
     sensor_height_m: float | None = None
 
     def fingerprint(self) -> bytes:
@@ -42,7 +37,7 @@ class NodeCalibration(NamedTuple):
 
 
 NO_CALIBRATION = NodeCalibration()
-Convert = Callable[[float, NodeCalibration, str], tuple[int, float]]
+Convert = Callable[[float, float, NodeCalibration, str], tuple[int, float]]  # (value, temperature [degC or NaN], ..)
 
 
 def calibrations(
@@ -54,7 +49,7 @@ def calibrations(
     return {
         device.registration: NodeCalibration(
             {
-                group: curves[device.registration, group].coefficients
+                group: curves[device.registration, group].curve
                 for group in PROBES
                 if (device.registration, group) in curves
             },
@@ -64,31 +59,41 @@ def calibrations(
     }
 
 
-def _permittivity(value: float, _: NodeCalibration, __: str) -> tuple[int, float]:
+def _vwc(value: float, temperature_c: float, calibration: NodeCalibration, group: str) -> tuple[int, float]:
+    curve = calibration.curves.get(group)
+    return 0, value if curve is None or curve.field != "vwc" else moisture(curve, value, temperature_c)
+
+
+def _permittivity(value: float, temperature_c: float, calibration: NodeCalibration, group: str) -> tuple[int, float]:
     low, high = PERMITTIVITY
-    return (0, topp(value)) if low <= value <= high else (RANGE, NAN)
-
-
-def _count(value: float, calibration: NodeCalibration, group: str) -> tuple[int, float]:
-    low, high = COUNT
     if not low <= value <= high:
         return RANGE, NAN
     curve = calibration.curves.get(group)
-    if curve is None:
-        return UNCALIBRATED, NAN
-    moisture = 0.0
-    for coefficient in reversed(curve):
-        moisture = moisture * value + coefficient
-    return 0, moisture
+    if curve is None or curve.field != "permittivity":
+        return 0, topp(value)
+    return 0, moisture(curve, value, temperature_c)
 
 
-def _distance(value: float, calibration: NodeCalibration, _: str) -> tuple[int, float]:
+def _count(value: float, temperature_c: float, calibration: NodeCalibration, group: str) -> tuple[int, float]:
+    low, high = COUNT
+    curve = calibration.curves.get(group)
+    if curve is None or curve.field != "count":
+        return (UNCALIBRATED, NAN) if low <= value <= high else (RANGE, NAN)
+    return (0, moisture(curve, value, temperature_c)) if low <= put_right(curve, value) <= high else (RANGE, NAN)
+
+
+def _distance(value: float, _: float, calibration: NodeCalibration, __: str) -> tuple[int, float]:
     if calibration.sensor_height_m is None:
         return UNCALIBRATED, NAN
     return (0, calibration.sensor_height_m - value) if value > BLIND_ZONE_M else (RANGE, NAN)
 
 
-_CONVERT: dict[str, Convert] = {"permittivity": _permittivity, "count": _count, "distance": _distance}
+_CONVERT: dict[str, Convert] = {
+    "vwc": _vwc,
+    "permittivity": _permittivity,
+    "count": _count,
+    "distance": _distance,
+}
 
 
 class Step(NamedTuple):

@@ -10,6 +10,7 @@ from suat.errors import UsageError, did_you_mean
 from suat.quality.calibrate import calibrations
 from suat.quality.clean import CHUNK, Cleaner
 from suat.quality.windows import Windows
+from suat.store.calibration import curves
 from suat.store.journal import Journal
 
 
@@ -39,7 +40,7 @@ def refilter(
                 progress()
 
         heights = {point.id: point.sensor_height_m for point in config.water_point}
-        cleaner = Cleaner(journal, reader, calibrations(devices, reader.curves(), heights), on_change)
+        cleaner = Cleaner(journal, reader, calibrations(devices, reader.read(curves), heights), on_change)
         for registration in chosen:
             cleaner.refilter(since_us, registration)
         while cleaner.pending:

@@ -20,7 +20,7 @@ from suat.store import undated
 from suat.store.database import JournalError, explained, open_writer
 from suat.store.outbox import forget_told, last_number, place, tell, tell_again
 from suat.store.reader import CLEANED_UP_TO, Reader
-from suat.store.rows import Curve, Derived, Move, Told
+from suat.store.rows import Derived, Move, Told
 from suat.store.sessions import write_session, write_sessions
 
 __all__ = ["Journal", "JournalError", "Reader"]
@@ -243,15 +243,6 @@ class Journal:
                 " ON CONFLICT (registration, since_us) DO UPDATE"
                 " SET paddock = excluded.paddock, water_point = excluded.water_point",
                 (registration, since_us, paddock, water_point),
-            )
-            _touch_registry(connection)
-
-    def add_curve(self, curve: Curve) -> None:
-        """Keep a probe's calibration; the newest of a probe counts, for all of its readings (`suat refilter`)."""
-        with self.transaction() as connection:
-            connection.execute(
-                "INSERT INTO curve (registration, grp, coefficients, residual, made_us) VALUES (?, ?, ?, ?, ?)",
-                (curve.registration, curve.group, _json(curve.coefficients), curve.residual, curve.made_us),
             )
             _touch_registry(connection)
 

@@ -27,7 +27,6 @@ from suat.store.readings import readings_of
 from suat.store.rows import (
     Alert,
     Assignment,
-    Curve,
     Dropped,
     FilterState,
     LastSeen,
@@ -114,6 +113,7 @@ class Reader:
         with explained(self.path):
             return self._connection().execute(query, arguments).fetchall()
 
+    @_readable
     def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """What `work` reads of tables that a file of their own describes."""
         with explained(self.path):
@@ -202,12 +202,6 @@ class Reader:
     def counters(self) -> dict[str, int]:
         """The link's counters since the journal began."""
         return dict(self._ask("SELECT name, value FROM counter"))
-
-    @_readable
-    def curves(self) -> dict[tuple[int, str], Curve]:
-        """The newest calibration of each probe, by (registration, group)."""
-        rows = self._ask("SELECT registration, grp, coefficients, residual, made_us FROM curve ORDER BY id")
-        return {(row[0], row[1]): Curve(row[0], row[1], tuple(json.loads(row[2])), row[3], row[4]) for row in rows}
 
     # Readings
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -90,14 +91,32 @@ class Alert(NamedTuple):
     cleared_us: int | None = None
 
 
+class ProbeCurve(NamedTuple):
+    """moisture = sum(coefficients[i] * x**i) [m3/m3], x: the probe's reading put right (`quality/curves.py`)."""
+
+    coefficients: tuple[float, ...]
+    field: str = "count"  # what the probe gives: "count", "permittivity" or "vwc"
+    air: float = 0.0  # its counts in air and in water
+    water: float = 1.0
+    per_kelvin: float = 0.0  # relative change of x with the temperature
+    reference_c: float = 20.0
+    low: float = -math.inf  # x of the driest and of the wettest point
+    high: float = math.inf
+
+
 class Curve(NamedTuple):
-    """A probe's calibration: moisture = sum(c[i] * count**i) [m3/m3]."""
+    """A calibration of a probe, with what it rests on; none is ever deleted."""
 
     registration: int
     group: str
-    coefficients: tuple[float, ...]
-    residual: float | None
+    curve: ProbeCurve
+    residual: float | None  # standard deviation of the points about it [m3/m3]
     made_us: int
+    soil: str = ""
+    made_by: str = ""
+    bulk_density: float | None = None  # dry [g/cm3]
+    points: tuple[dict[str, Any], ...] = ()  # as they were then: label, at_us, raw, temperature_c, moisture
+    dropped_us: int | None = None
 
 
 class OutboxEntry(NamedTuple):

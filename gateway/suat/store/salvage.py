@@ -52,7 +52,8 @@ STEP_PAGES = 20  # of one transaction, some 15 ms
 DOWN_MARGIN = 1024  # FCntDown: a node takes a jump of up to 65,535
 JOIN_MARGIN = 64
 _EARLIEST_US, _LATEST_US = 946_684_800_000_000, 4_102_444_800_000_000  # 2000, 2100
-_FIRST = ("device", "assignment", "session", "counter", "curve", "move", "alert", "dropped")
+_FIRST = ("device", "assignment", "session", "counter", "calibration_point", "curve", "move", "alert", "dropped")
+_TAKEN_BACK = ("device", "assignment", "session", "calibration_point", "curve", "move")
 _LATER = ("sample", "cleaned", "window", "status", "dead_letter")  # in this order
 _NEVER = ("meta", "filter_state", "outbox", "sink", "mark", "salvage")  # made anew
 _NUMBERED = ("sample", "cleaned", "device")  # others get new row numbers
@@ -368,9 +369,10 @@ def _rows_behind_the_cut(image: Image) -> dict[str, tuple[Shape, list[Row]]]:
         known = {name: shape for name, shape in shapes(connection).items() if name != "meta"}
     found = assign(image, known)
     rows: dict[str, tuple[Shape, list[Row]]] = {}
+    wanted = {"sample", *_TAKEN_BACK}
     for number in sorted(set(image.cut)):
         shape = found.get(number)
-        if shape is None or shape.name not in ("device", "assignment", "session", "sample", "curve", "move"):
+        if shape is None or shape.name not in wanted:
             continue
         for rowid, values in records(image, image.page(number), number):
             row = shape.fit(values, rowid)
@@ -385,7 +387,7 @@ def _take_back(path: Path, rows: dict[str, tuple[Shape, list[Row]]], commits: in
         connection.execute("PRAGMA foreign_keys = OFF")
         connection.execute("BEGIN IMMEDIATE")
         new = 0
-        for name in ("device", "assignment", "session", "curve", "move", "sample"):
+        for name in (*_TAKEN_BACK, "sample"):
             shape, found = rows.get(name, (None, []))
             if shape is None:
                 continue
