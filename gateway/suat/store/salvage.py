@@ -52,10 +52,13 @@ STEP_PAGES = 20  # of one transaction, some 15 ms
 DOWN_MARGIN = 1024  # FCntDown: a node takes a jump of up to 65,535
 JOIN_MARGIN = 64
 _EARLIEST_US, _LATEST_US = 946_684_800_000_000, 4_102_444_800_000_000  # 2000, 2100
-_FIRST = ("device", "assignment", "session", "counter", "calibration_point", "curve", "move", "alert", "dropped")
+_FIRST = (
+    *("device", "assignment", "session", "counter", "calibration_point"),
+    *("curve", "move", "alert", "episode", "dropped"),
+)
 _TAKEN_BACK = ("device", "assignment", "session", "calibration_point", "curve", "move")
 _LATER = ("sample", "cleaned", "window", "status", "dead_letter")  # in this order
-_NEVER = ("meta", "filter_state", "outbox", "sink", "mark", "salvage")  # made anew
+_NEVER = ("meta", "filter_state", "revision", "outbox", "sink", "mark", "salvage")  # made anew
 _NUMBERED = ("sample", "cleaned", "device")  # others get new row numbers
 _OF_THE_MACHINE = (  # not of what the file holds
     sqlite3.SQLITE_BUSY,
