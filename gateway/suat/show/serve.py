@@ -1,8 +1,9 @@
 """Serving the application inside the station's own event loop, to tablets and to whoever means harm.
 
-A request has `REQUEST_S` from the connection, or from its first byte, to its answer's last; a connection without one is
-closed as soon. There are never more than `MAX_CONNECTIONS`: the next one takes the place of that which has kept us
-waiting longest, so that sockets which only sit there can't keep a herder out, whose page is answered in milliseconds.
+A request has `REQUEST_S` from the connection, or from its first byte, to its own last; an answer that has begun must be
+taken as soon, and a connection without a request is closed as soon. The time that the station itself thinks does not
+count. There are never more than `MAX_CONNECTIONS`: the next one takes the place of that which has kept us waiting
+longest, so that sockets which only sit there can't keep a herder out, whose page is answered in milliseconds.
 """
 
 from __future__ import annotations
@@ -86,7 +87,14 @@ class Connection(H11Protocol):
 
     def _begin(self) -> None:
         self._end()
-        self.deadline = self.loop.call_later(REQUEST_S, self.transport.abort)
+        self.deadline = self.loop.call_later(REQUEST_S, self._overdue)
+
+    def _overdue(self) -> None:
+        cycle = self.cycle
+        if cycle is None or cycle.more_body or cycle.response_started or not self.is_answered:
+            self.transport.abort()
+        else:
+            self._begin()
 
     def _end(self) -> None:
         if self.deadline is not None:

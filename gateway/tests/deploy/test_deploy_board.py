@@ -10,6 +10,7 @@ import os
 import ssl
 import stat
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -273,6 +274,16 @@ async def test_handshakes_that_come_to_no_end_are_few_and_keep_nobody_out(board:
             with contextlib.suppress(ConnectionError):
                 assert await reader.read() == b""
             writer.close()
+
+
+async def test_an_answer_that_the_station_thinks_about_for_long_still_comes(
+    board: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tablet, _ = await board()
+    monkeypatch.setattr("suat.show.serve.REQUEST_S", 0.2)
+    fits = guard.pin_fits
+    monkeypatch.setattr(guard, "pin_fits", lambda *given: (time.sleep(1), fits(*given))[1])
+    assert (await in_thread(tablet.ask, "POST", "/session", {"pin": PIN}))[0] == 200
 
 
 async def test_the_pin_opens_a_session_and_a_change_needs_it_and_its_token(board: Any) -> None:
