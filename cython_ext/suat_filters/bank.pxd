@@ -7,10 +7,9 @@ from libcpp.vector cimport vector
 
 
 cdef extern from "kernels/bank.hpp" namespace "suat" nogil:
-    cppclass Settings:
-        pass
+    const uint32_t SAVED_FORM
 
-    cppclass State:
+    cppclass Settings:
         pass
 
     struct Revision:
@@ -20,7 +19,9 @@ cdef extern from "kernels/bank.hpp" namespace "suat" nogil:
 
     cppclass Bank:
         size_t size()
-        void grow(const Settings* added, size_t n_added, const uint32_t* which, size_t more) except +
+        const uint32_t* kinds()
+        void admit(const Settings& settings) except +
+        void grow(const uint32_t* which, size_t more) except +
         void reset(size_t channel) except +
         uint16_t push(size_t channel, double t, double x, double& value) except +
         cbool push_many(
@@ -28,10 +29,12 @@ cdef extern from "kernels/bank.hpp" namespace "suat" nogil:
         cbool revised()
         vector[Revision] take_revisions() except +
         size_t saved_bytes()
+        size_t saved_bytes(uint32_t row)
         void save(unsigned char* to) except +
         cbool load(const unsigned char* of) except +
+        size_t bytes()
 
 
 cdef class FilterBank:
     cdef Bank bank
-    cdef list per_channel
+    cdef dict rows  # of the table of settings

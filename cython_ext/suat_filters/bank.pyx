@@ -5,75 +5,94 @@ import zlib
 
 import numpy as np
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint16_t, uint32_t
+from libc.string cimport memcpy
 from libcpp cimport bool as cbool
 
-from suat_filters.bank cimport Settings, State
+from suat_filters.bank cimport SAVED_FORM, Settings
 
 from suat_filters.settings import COUNTS, NUMBERS, ChannelSettings
 
 # Saved: this header, the table of settings, for each channel its row in that table, the states, CRC-32 of all before.
 _HEADER = struct.Struct("<8sIIQ")  # magic, version, rows of the table, channels
 _MAGIC = b"SUATBANK"
-_VERSION = 2
 _CHECKSUM = struct.Struct("<I")
 _ROW = np.dtype([(name, "<f8") for name in NUMBERS] + [(name, "<i4") for name in COUNTS])
+if _ROW.itemsize != sizeof(Settings):
+    raise ImportError("suat_filters.bank was built from other sources than settings.py: build it again")
 
 
-def _rows(settings):
-    """The distinct settings as rows of the saved form, and for each channel which of them is its own."""
-    known = {}
-    which = np.array([known.setdefault(one, len(known)) for one in settings], dtype=np.uint32)
-    rows = np.array([tuple(getattr(one, name) for name in _ROW.names) for one in known], dtype=_ROW)
-    return rows, which
-
-
-def _listed(settings):
-    listed = [settings] if isinstance(settings, ChannelSettings) else list(settings)
-    for one in listed:
-        if not isinstance(one, ChannelSettings):
-            raise TypeError(f"settings must be ChannelSettings, not {type(one).__name__}")
-    return listed
+def _packed(settings):
+    """The row of the saved form, which is also the struct that the kernels read."""
+    return np.array([tuple([getattr(settings, name) for name in _ROW.names])], dtype=_ROW).tobytes()
 
 
 cdef class FilterBank:
     """`n_channels` channels with the same settings, or with one ChannelSettings each."""
 
     def __init__(self, n_channels, settings):
-        if self.bank.size():
+        if self.rows is not None:
             raise TypeError("a bank is made once")
-        listed = _listed(settings)
         if n_channels < 0:
             raise ValueError(f"n_channels must not be negative, not {n_channels}")
         if isinstance(settings, ChannelSettings):
-            listed = listed * n_channels
-        if len(listed) != n_channels:
-            raise ValueError(f"{n_channels} channels but {len(listed)} settings")
-        self.per_channel = []
-        self.grow(listed)
+            settings = [settings] * n_channels
+        settings = list(settings)
+        if len(settings) != n_channels:
+            raise ValueError(f"{n_channels} channels but {len(settings)} settings")
+        self.rows = {}
+        self.grow(settings)
 
     @property
     def n_channels(self):
         """How many channels there are."""
-        return len(self.per_channel)
+        return self.bank.size()
+
+    @property
+    def nbytes(self):
+        """Memory that the channels take."""
+        return self.bank.bytes()
 
     @property
     def settings(self):
         """The settings of each channel."""
-        return tuple(self.per_channel)
+        table = tuple(self.rows)
+        return tuple([table[row] for row in self._kinds()])
+
+    def _kinds(self):
+        cdef size_t n = self.bank.size()
+        kinds = np.empty(n, dtype=np.uint32)
+        cdef uint32_t[::1] to = kinds
+        if n:
+            memcpy(&to[0], self.bank.kinds(), n * sizeof(uint32_t))
+        return kinds
 
     def grow(self, settings):
         """One more channel for each of `settings`; gives the number of the first. The others keep their state."""
-        listed = _listed(settings)
-        first = len(self.per_channel)
-        if not listed:
-            return first
-        rows, which = _rows(listed)
-        cdef const unsigned char[::1] table = rows.view(np.uint8)
-        cdef const uint32_t[::1] kinds = which
-        self.bank.grow(<const Settings*>&table[0], len(rows), &kinds[0], kinds.shape[0])
-        self.per_channel += listed
+        listed = [settings] if isinstance(settings, ChannelSettings) else list(settings)
+        objects = {id(one): one for one in listed}  # a hundred thousand channels, a few objects
+        for one in objects.values():
+            if not isinstance(one, ChannelSettings):
+                raise TypeError(f"settings must be ChannelSettings, not {type(one).__name__}")
+        rows = {key: self._row_of(one) for key, one in objects.items()}
+        return self._grow(np.array([rows[id(one)] for one in listed], dtype=np.uint32))
+
+    def _row_of(self, one):
+        """The row of the table of settings that is equal to `one`; a new one if need be."""
+        cdef const unsigned char[::1] packed
+        if one not in self.rows:
+            packed = _packed(one)
+            self.bank.admit((<const Settings*>&packed[0])[0])
+            self.rows[one] = len(self.rows)
+        return self.rows[one]
+
+    def _grow(self, rows):
+        cdef const uint32_t[::1] view = rows
+        cdef size_t first = self.bank.size()
+        if view.shape[0]:
+            self.bank.grow(&view[0], view.shape[0])
         return first
 
     def reset(self, channel):
@@ -128,40 +147,46 @@ cdef class FilterBank:
 
     def save(self):
         """All settings and states as bytes, with version and checksum."""
-        rows, which = _rows(self.per_channel)
-        states = bytearray(self.bank.saved_bytes())
-        cdef unsigned char[::1] view = states
-        if len(states):
-            self.bank.save(&view[0])
-        body = b"".join((_HEADER.pack(_MAGIC, _VERSION, len(rows), len(which)),
-                         rows.tobytes(), which.astype("<u4").tobytes(), states))
-        return body + _CHECKSUM.pack(zlib.crc32(body))
+        head = b"".join((
+            _HEADER.pack(_MAGIC, SAVED_FORM, len(self.rows), self.n_channels),
+            *map(_packed, self.rows),
+            self._kinds().tobytes(),
+        ))
+        cdef Py_ssize_t at = len(head), end = at + self.bank.saved_bytes()
+        saved = PyBytes_FromStringAndSize(NULL, end + _CHECKSUM.size)
+        cdef char* to = PyBytes_AS_STRING(saved)
+        memcpy(to, PyBytes_AS_STRING(head), at)
+        self.bank.save(<unsigned char*>to + at)
+        checksum = _CHECKSUM.pack(zlib.crc32(memoryview(saved)[:end]))
+        memcpy(to + end, PyBytes_AS_STRING(checksum), len(checksum))
+        return saved
 
     @classmethod
     def load(cls, data):
         """The bank that was saved. Raises ValueError if the bytes are damaged or of another version."""
-        data = bytes(data)
-        body = data[:-_CHECKSUM.size]
-        if len(body) < _HEADER.size or not body.startswith(_MAGIC):
+        data = memoryview(data).cast("B")
+        body = data[:max(len(data) - _CHECKSUM.size, 0)]
+        if len(body) < _HEADER.size or body[:len(_MAGIC)] != _MAGIC:
             raise ValueError("not a saved filter bank")
-        if _CHECKSUM.pack(zlib.crc32(body)) != data[-_CHECKSUM.size:]:
+        if _CHECKSUM.pack(zlib.crc32(body)) != data[len(body):]:
             raise ValueError("the saved filter bank is damaged: wrong checksum")
         _, version, n_rows, n_channels = _HEADER.unpack_from(body)
-        if version != _VERSION:
-            raise ValueError(f"the saved filter bank has version {version}, not {_VERSION}")
+        if version != SAVED_FORM:
+            raise ValueError(f"the saved filter bank has version {version}, not {SAVED_FORM}")
         at_kinds = _HEADER.size + n_rows * _ROW.itemsize
         at_states = at_kinds + 4 * n_channels
         if at_states > len(body):
             raise ValueError("the saved filter bank is damaged: too short")
-        rows = np.frombuffer(body, dtype=_ROW, count=n_rows, offset=_HEADER.size)
-        which = np.frombuffer(body, dtype="<u4", count=n_channels, offset=at_kinds)
-        table = [ChannelSettings(**dict(zip(_ROW.names, row, strict=True))) for row in rows.tolist()]
-        if n_channels and which.max() >= n_rows:
+        table = np.frombuffer(body, dtype=_ROW, count=n_rows, offset=_HEADER.size)
+        kinds = np.frombuffer(body, dtype="<u4", count=n_channels, offset=at_kinds)
+        cdef FilterBank bank = cls(0, [])
+        rows = [bank._row_of(ChannelSettings(**dict(zip(_ROW.names, row, strict=True)))) for row in table.tolist()]
+        if n_channels and kinds.max() >= n_rows:
             raise ValueError("the saved filter bank is damaged: a channel without settings")
-        states = sum(int(n) * (table[row].window * 8 + sizeof(State)) for row, n in enumerate(np.bincount(which)))
+        states = sum(int(n) * bank.bank.saved_bytes(<uint32_t>row) for n, row in zip(np.bincount(kinds), rows, strict=False))
         if states != len(body) - at_states:
             raise ValueError("the saved filter bank is damaged: wrong length")
-        cdef FilterBank bank = cls(n_channels, [table[row] for row in which.tolist()])
+        bank._grow(np.array(rows, dtype=np.uint32)[kinds])
         cdef const unsigned char[::1] view = body
         cdef Py_ssize_t first = at_states
         if n_channels and not bank.bank.load(&view[first]):

@@ -156,8 +156,7 @@ def test_growing_keeps_what_was_there(
 
 def test_a_channel_takes_no_more_than_640_bytes() -> None:
     n = 1000
-    per_channel = (len(FilterBank(n, ChannelSettings(window=25)).save()) + n * 8 * 27) / n
-    assert per_channel <= 640
+    assert FilterBank(n, ChannelSettings(window=25)).nbytes <= 640 * n
 
 
 def test_what_does_not_exist_is_refused_and_changes_nothing() -> None:

@@ -7,31 +7,34 @@
 
 namespace suat {
 
-// All channels. Calls from several threads take turns.
+// Calls from several threads take turns.
 class Bank {
 public:
     size_t size() const { return kind.size(); }
-    size_t kinds() const { return table.size(); }
-    const Settings* settings() const { return table.data(); }
-    const uint32_t* kind_of() const { return kind.data(); }
+    const uint32_t* kinds() const { return kind.data(); }
 
-    // `more` channels; channel i of them has settings number which[i] of `added` (which may repeat what is known).
-    void grow(const Settings* added, size_t n_added, const uint32_t* which, size_t more) {
+    // Another row of the table of settings.
+    void admit(const Settings& settings) {
         const std::lock_guard<std::mutex> turn(one_at_a_time);
-        const uint32_t first = static_cast<uint32_t>(table.size());
-        size_t bytes = memory.size();
+        table.push_back(settings);
+    }
+
+    // `more` channels; which[i] is the row of the settings of channel i of them.
+    void grow(const uint32_t* which, size_t more) {
+        const std::lock_guard<std::mutex> turn(one_at_a_time);
+        size_t needed = memory.size();
         for (size_t i = 0; i < more; ++i) {
-            SUAT_CHECK(which[i] < n_added);
-            bytes += bytes_of(added[which[i]].window);
+            SUAT_CHECK(which[i] < table.size());
+            needed += units_of(which[i]);
         }
-        memory.reserve(bytes);  // whatever can fail for want of memory fails before anything has changed
-        offset.reserve(offset.size() + more);
-        kind.reserve(kind.size() + more);
-        table.insert(table.end(), added, added + n_added);
+        if (needed > std::numeric_limits<uint32_t>::max()) throw std::bad_alloc();
+        reserve(memory, needed);  // whatever can fail for want of memory fails before anything has changed
+        reserve(place, place.size() + more);
+        reserve(kind, kind.size() + more);
         for (size_t i = 0; i < more; ++i) {
-            offset.push_back(memory.size());
-            kind.push_back(first + which[i]);
-            memory.resize(memory.size() + bytes_of(added[which[i]].window));
+            place.push_back(static_cast<uint32_t>(memory.size()));
+            kind.push_back(which[i]);
+            memory.resize(memory.size() + units_of(which[i]));
             channel(size() - 1).reset();
         }
     }
@@ -51,7 +54,10 @@ public:
         const std::lock_guard<std::mutex> turn(one_at_a_time);
         for (size_t i = 0; i < n; ++i)
             if (which[i] < 0 || static_cast<uint64_t>(which[i]) >= size()) return false;
-        for (size_t i = 0; i < n; ++i) flags[i] = channel(static_cast<size_t>(which[i])).push(t[i], x[i], values[i]);
+        for (size_t i = 0; i < n; ++i) {
+            if (i + AHEAD < n) fetch(static_cast<size_t>(which[i + AHEAD]));
+            flags[i] = channel(static_cast<size_t>(which[i])).push(t[i], x[i], values[i]);
+        }
         return true;
     }
 
@@ -66,45 +72,66 @@ public:
     }
 
     // Saved form of the states: each channel's State and the ring of its window. The sorted window follows from it.
+    size_t saved_bytes(uint32_t row) const { return kept_of(table[row].window); }
+
     size_t saved_bytes() const {
         size_t bytes = 0;
-        for (const uint32_t k : kind) bytes += sizeof(State) + sizeof(double) * static_cast<size_t>(table[k].window);
+        for (const uint32_t row : kind) bytes += saved_bytes(row);
         return bytes;
     }
 
     void save(unsigned char* to) {
         const std::lock_guard<std::mutex> turn(one_at_a_time);
         for (size_t i = 0; i < size(); ++i) {
-            const size_t bytes = sizeof(State) + sizeof(double) * static_cast<size_t>(table[kind[i]].window);
-            std::memcpy(to, memory.data() + offset[i], bytes);
-            to += bytes;
+            std::memcpy(to, block(i), saved_bytes(kind[i]));
+            to += saved_bytes(kind[i]);
         }
     }
 
     // False when a state could not have been saved by us; the bank must then be thrown away.
     bool load(const unsigned char* from) {
+        const std::lock_guard<std::mutex> turn(one_at_a_time);
         for (size_t i = 0; i < size(); ++i) {
-            Channel c = channel(i);
-            const int w = c.p.window;
-            const size_t bytes = sizeof(State) + sizeof(double) * static_cast<size_t>(w);
-            std::memcpy(memory.data() + offset[i], from, bytes);
-            from += bytes;
-            if (!c.sound()) return false;
-            std::copy(c.ring, c.ring + w, c.sorted);
-            std::sort(c.sorted, c.sorted + w);
+            std::memcpy(block(i), from, saved_bytes(kind[i]));
+            from += saved_bytes(kind[i]);
+            if (!channel(i).restore()) return false;
         }
         return true;
     }
 
+    // All that the channels take, for each of them and for their state.
+    size_t bytes() const { return memory.size() * sizeof(Unit) + size() * (sizeof(uint32_t) * 2); }
+
 private:
-    Channel channel(size_t i) {
-        SUAT_CHECK(i < kind.size());
-        return Channel(memory.data() + offset[i], table[kind[i]], static_cast<uint32_t>(i), revisions);
+    static constexpr size_t AHEAD = 4;  // readings: by then the state has come from memory
+
+    struct alignas(32) Unit {  // blocks begin where a vector may
+        unsigned char bytes[32];
+    };
+
+    size_t units_of(uint32_t row) const { return (bytes_of(table[row].window) + sizeof(Unit) - 1) / sizeof(Unit); }
+
+    unsigned char* block(size_t i) { return memory[place[i]].bytes; }
+
+    void fetch(size_t i) {
+        const unsigned char* at = block(i);
+        const size_t end = bytes_of(table[kind[i]].window);
+        for (size_t line = 0; line < end && line < 640; line += 64) __builtin_prefetch(at + line, 1);
     }
 
-    std::vector<unsigned char> memory;
-    std::vector<size_t> offset;
-    std::vector<uint32_t> kind;
+    Channel channel(size_t i) {
+        SUAT_CHECK(i < kind.size());
+        return Channel(block(i), table[kind[i]], static_cast<uint32_t>(i), revisions);
+    }
+
+    // At least doubled, so that channels which come one by one are not moved each time.
+    template <class T>
+    static void reserve(std::vector<T>& of, size_t needed) {
+        if (needed > of.capacity()) of.reserve(of.empty() ? needed : std::max(needed, 2 * of.capacity()));
+    }
+
+    std::vector<Unit> memory;
+    std::vector<uint32_t> place, kind;
     std::vector<Settings> table;
     Revisions revisions;
     std::mutex one_at_a_time;

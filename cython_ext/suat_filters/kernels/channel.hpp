@@ -33,8 +33,13 @@ struct State {
 
 static_assert(sizeof(Settings) == 88 && sizeof(State) == 136, "the saved form has no padding");
 
+constexpr uint32_t SAVED_FORM = 3;  // another State or Settings, another number
+
+// What is saved of a channel: its state and the ring. The sorted window behind them follows from the ring.
+inline size_t kept_of(int window) { return sizeof(State) + sizeof(double) * static_cast<size_t>(window); }
+
 inline size_t bytes_of(int window) {
-    return sizeof(State) + (window ? sizeof(double) * static_cast<size_t>(2 * window + GUARDS) : 0);
+    return kept_of(window) + (window ? sizeof(double) * static_cast<size_t>(window + GUARDS) : 0);
 }
 
 // A change of mind: the channel's readings of since <= t <= until, all of them before the one just pushed, lose the flags
@@ -73,7 +78,16 @@ struct Channel {
         clear(sorted, p.window);
     }
 
-    // Whether a state can have come from here.
+    // After state and ring were put back. False when they cannot have come from here.
+    bool restore() {
+        if (!sound()) return false;
+        if (!p.window) return true;
+        clear(sorted, p.window);
+        std::copy(ring, ring + p.window, sorted);
+        std::sort(sorted, sorted + s.held);
+        return true;
+    }
+
     bool sound() const {
         const int w = p.window;
         if (s.place < 0 || s.held < 0 || s.held > w || s.place >= std::max(w, 1)) return false;
