@@ -7,6 +7,7 @@ refused as out of range by the bank. A negative zero counts as zero.
 
 from suat_filters.bank import FilterBank
 from suat_filters.batch import ewma, hampel, kalman, resample, rolling_median, theil_sen
+from suat_filters.paths import cpu_path
 from suat_filters.settings import (
     BROKEN,
     CLOCK,
@@ -32,6 +33,7 @@ __all__ = [
     "UNCALIBRATED",
     "ChannelSettings",
     "FilterBank",
+    "cpu_path",
     "ewma",
     "hampel",
     "kalman",
