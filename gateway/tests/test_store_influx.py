@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from suat.clock import VirtualScheduler
 from suat.store import influx
-from suat.store.influx import BATCH_LINES, JITTER, LEAST_LINES, REFUSED_S, Forwarder
+from suat.store.influx import BATCH_LINES, JITTER, LEAST_LINES, RETRY_S, Forwarder
 from suat.store.influx_http import Answer, Verdict, classify
 from suat.store.journal import JournalError
 from suat.store.points import Points
@@ -244,7 +244,7 @@ def test_when_no_line_at_all_is_taken_it_is_not_the_lines(bench: Bench, count: i
     bench.run(30)
     assert not bench.kept.reader.dead_letters() and forwarder.problem == UNKNOWN.reason
     database.answer = lambda lines: DONE
-    bench.run(2 * REFUSED_S)
+    bench.run(2 * RETRY_S[1])
     assert stored(database) == bench.expected and forwarder.problem is None
 
 
@@ -270,10 +270,10 @@ def test_refused_points_wait_and_the_alarm_stands(bench: Bench, caplog: pytest.L
     database = Database(lambda lines: Answer(Verdict.REFUSED, "401 unauthorized"))
     forwarder = bench.forwarder(database)
     bench.run(3600)
-    assert forwarder.problem == "401 unauthorized" and 50 < len(database.requests) <= 61
+    assert forwarder.problem == "401 unauthorized" and 50 < len(database.requests) <= 70
     assert len(caplog.records) == 1  # once, not each time
     database.answer = lambda lines: DONE
-    bench.run(61)
+    bench.run(1.5 * RETRY_S[1])
     assert stored(database) == expected and forwarder.problem is None
 
 
@@ -332,7 +332,7 @@ def test_a_single_line_too_large_is_the_server_s_fault(bench: Bench) -> None:
     bench.run(300)
     assert not bench.kept.reader.dead_letters() and forwarder.problem == "a single line is too large for it: 413"
     database.answer = lambda lines: DONE
-    bench.run(2 * REFUSED_S)
+    bench.run(2 * RETRY_S[1])
     assert stored(database) == bench.expected
 
 

@@ -182,6 +182,7 @@ async def test_a_database_that_goes_and_comes(
     """Real time, real threads: stopped, killed and restarted under load; a node's readings come in all the while."""
     monkeypatch.setattr(influx, "RETRY_S", (0.05, 0.2))
     monkeypatch.setattr(influx, "BATCH_LINES", 150)
+    caplog.set_level(logging.DEBUG, influx.__name__)
     with influxd(tmp_path) as running, influx_v2_proxy(tmp_path, running, token=TOKEN) as before:
         running.query('CREATE DATABASE "pasture"')
         for policy in POLICIES:

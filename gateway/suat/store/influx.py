@@ -29,7 +29,6 @@ POLL_S = 30.0  # a command may have filled the outbox (`suat resend`)
 PERSIST_S = 5.0  # how often the position is written while there is nothing to set aside
 PERSIST_LINES = 50_000
 RETRY_S = (1.0, 60.0)  # first and longest wait after a failure
-REFUSED_S = 60.0  # wait after 401, 403, 404: somebody must act
 LEAST_LINES = 50  # of a request over a link that is too slow for more
 JITTER = 0.1  # of Retry-After, added: the stations of a district shall not come back all at once
 
@@ -310,8 +309,6 @@ class Forwarder:
         self.problem = answer.reason
         if answer.verdict is Verdict.BUSY and answer.retry_after_s is not None:
             wait_s = answer.retry_after_s * (1 + JITTER * self._chance())
-        elif answer.verdict is Verdict.REFUSED:
-            wait_s = REFUSED_S
         else:
             wait_s = self._wait_s * (0.5 + self._chance())
             self._wait_s = min(self._wait_s * 2, RETRY_S[1])
