@@ -7,26 +7,12 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
 #include <limits>
-#include <stdexcept>
 
-#ifdef SUAT_BOUNDSCHECK
-#define SUAT_CHECK(condition) \
-    do { if (!(condition)) throw std::out_of_range("suat_filters: index out of range: " #condition); } while (0)
-#else
-#define SUAT_CHECK(condition) do { } while (0)
-#endif
+#include "kernels/common.hpp"
 
 namespace suat {
 
-constexpr double INF = std::numeric_limits<double>::infinity();
-constexpr double NOTHING = std::numeric_limits<double>::quiet_NaN();
-constexpr double MAD_TO_SIGMA = 1.4826;  // of a normal distribution: 1 / Phi^-1(3/4)
-constexpr int MAX_WINDOW = 999;
 constexpr int GUARDS = 1;
 constexpr int LINEAR_UP_TO = 127;  // measured: below it the branch-free pass beats searching and moving
 
