@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
-.PHONY: help demo test lint bench dashboards setup-demo setup-test clean
+.PHONY: help demo test lint bench figures dashboards setup-demo setup-test setup-bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,8 +23,11 @@ lint: setup-test ## ruff and mypy
 	        --custom-typeshed-dir .venv/stubs-$$chip || exit 1; \
 	done
 
-bench: setup-test ## measure the hot paths; ratios and absolute figures
+bench: setup-bench ## measure the hot paths beside their peers; ratios and absolute figures
 	$(PYTHON) tools/bench.py
+
+figures: setup-bench ## measure the filters and draw docs/figures anew
+	$(PYTHON) cython_ext/bench/filters.py --write docs/figures >/dev/null
 
 dashboards: setup-test ## write the Grafana dashboards anew
 	$(PYTHON) dashboards/build.py
@@ -34,6 +37,9 @@ setup-demo:
 
 setup-test:
 	@tools/setup.sh test
+
+setup-bench: setup-test
+	@tools/setup.sh bench
 
 clean: ## remove what was built
 	rm -rf .venv build *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache firmware/tests/node_modules dashboards/*/node_modules

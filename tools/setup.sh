@@ -1,11 +1,20 @@
 #!/bin/sh
-# Set up what `make demo` or `make test` needs; does nothing the second time.
-# usage: tools/setup.sh demo|test
+# Set up what `make demo` or `make test` needs, or what `make bench` needs on top of `test`; does nothing the second time.
+# usage: tools/setup.sh demo|test|bench
 set -eu
 cd "$(dirname "$0")/.."
-role=${1:?usage: tools/setup.sh demo|test}
+role=${1:?usage: tools/setup.sh demo|test|bench}
 venv=.venv
 stamp=$venv/.suat-$role
+
+if [ "$role" = bench ]; then # the peers alone: everything else is there already
+    [ -f "$stamp" ] && [ ! pyproject.toml -nt "$stamp" ] && exit 0
+    echo "Installing what the filters are measured beside ..."
+    $venv/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"], sep="\n")' |
+        $venv/bin/pip install -qq --disable-pip-version-check -r /dev/stdin
+    touch "$stamp"
+    exit 0
+fi
 
 case $role in
 demo) extra=demo; packages="gcc:gcc g++:g++ python3:python3" ;;
@@ -13,7 +22,7 @@ test) extra=dev
       packages="gcc:gcc g++:g++ python3:python3 influxd:influxdb nginx:nginx-light chromium:chromium tshark:tshark
                 node:nodejs npm:npm mosquitto:mosquitto systemd-analyze:systemd ip:iproute2 shellcheck:shellcheck
                 faketime:faketime" ;;
-*) echo "tools/setup.sh: unknown role '$role'; give demo or test" >&2; exit 2 ;;
+*) echo "tools/setup.sh: unknown role '$role'; give demo, test or bench" >&2; exit 2 ;;
 esac
 
 newest() { # the sources that decide whether the installed extension and dependencies are still right

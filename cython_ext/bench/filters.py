@@ -1,166 +1,147 @@
-"""How long the filters take, beside SciPy where it computes the same: `python cython_ext/bench/filters.py [--json]`,
-or `python -m bench.filters` in cython_ext.
+"""How long the filters take beside everything else that computes the same, in one run.
 
-Each figure is the least of several runs, in turn with its peer's, so that a busy machine hits both alike. What to read
-are the ratios; nanoseconds are those of the machine at hand.
+    python cython_ext/bench/filters.py [--only GROUP ...] [--samples N ...] [--growth] [--json | --write DIR]
+
+Each figure is the least of several runs, in turn with its peers'. What to read are the ratios; nanoseconds are those
+of the machine at hand. A peer that is too slow for the whole series gets a part of it. Before it is timed, each peer's
+answer is compared with ours. `--only median hampel --samples 1000000` takes a minute, everything a quarter of an hour.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
+import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy.ndimage import median_filter  # type: ignore[import-untyped]
-from scipy.stats import theilslopes  # type: ignore[import-untyped]
-from suat_filters import ChannelSettings, FilterBank, ewma, hampel, kalman, resample, rolling_median, theil_sen
+import suat_filters
+from measure import cost_s, ratios, rounds_of, same
+from ours import OURS
+from peers import PEERS, Peer
+from report import tables
+from tasks import GROUPS, Task, growth, tasks
 
-WINDOWS = (5, 11, 25, 49, 99, 301, 999)
-CHANNELS = 1000
-CHAIN = ChannelSettings(
-    minimum=-0.1,
-    maximum=0.7,
-    max_rate=0.2 / 900,
-    stuck_count=50,
-    stuck_seconds=2 * 86400,
-    window=25,
-    resolution=0.001,
-    spike_accept=3,
-    gap_seconds=3 * 3600,
-    q=1e-10,
-    r=1e-6,
-)
+TRIAL = 20_000  # samples on which answers are compared and costs are guessed
+PATHS = ("baseline", "v3", "v4", "neon")
+PATHS_N = 1_000_000
+PATH_GROUPS = ("median", "hampel", "ewma", "kalman", "resample")
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Nanoseconds for one sample; `peer` is SciPy's where it computes the same (or less: see `note`)."""
+    """Nanoseconds a sample of one contender; `ratio` is how many times dearer than ours it is."""
 
+    group: str
+    case: str
+    n: int
     name: str
     ns: float
-    peer_ns: float | None = None
+    samples: int
+    """it was measured on, of the n"""
+    rounds: int
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    """between which the middle half of the rounds' ratios lies"""
+    same: bool | None = None
+    """whether its answer is ours"""
     note: str = ""
 
-    @property
-    def ratio(self) -> float | None:
-        return self.peer_ns / self.ns if self.peer_ns else None
+
+def contenders(task: Task, alone: bool) -> list[Peer]:
+    """Ours first."""
+    every = [*OURS[task.group], *(peer for peer in PEERS.get(task.group, ()) if not alone and peer.installed)]
+    return [peer for peer in every if task.only is None or peer.name in task.only]
 
 
-def least(runs: int, *calls: Callable[[], Any]) -> list[float]:
-    """Seconds of the fastest run of each call, the calls in turn."""
-    found = [float("inf")] * len(calls)
-    for _ in range(runs):
-        for i, call in enumerate(calls):
-            start = time.perf_counter()
-            call()
-            found[i] = min(found[i], time.perf_counter() - start)
-    return found
+def measure(task: Task, rounds: int, budget_s: float, alone: bool) -> Iterator[Figure]:
+    """The figures of a row, ours first."""
+    trial = min(task.n, TRIAL)
+    given = {trial: task.arguments(trial)}
+    calls, samples, alike = [], [], []
+    answers: dict[bool, Any] = {}
+    peers = contenders(task, alone)
+    for peer in peers:
+        call = peer.prepare(*given[trial])
+        answer = peer.answer(call())
+        ours = answers.setdefault(peer.centred, answer)
+        alike.append(ours is answer or same(ours, answer))
+        affordable = int(budget_s / 2 / max(cost_s(call) / trial, 1e-12))
+        n = task.n if affordable >= task.n else max(trial, affordable)
+        if n not in given:
+            given[n] = task.arguments(n)
+        samples.append(n)
+        calls.append(peer.prepare(*given[n]))
+    costs = [[t / n for t in times] for times, n in zip(rounds_of(calls, rounds, budget_s), samples, strict=True)]
+    for i, (peer, cost) in enumerate(zip(peers, costs, strict=True)):
+        beside = (*ratios(cost, costs[0]), alike[i]) if i else ()
+        of = (task.group, task.case, task.n, peer.name, min(cost) * 1e9, samples[i], len(cost))
+        yield Figure(*of, *beside, note=peer.note)
 
 
-def moisture(n: int, seed: int = 1) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Times about a quarter of an hour apart, and a drifting probe with a resolution of 0.0001 and 2 % spikes."""
-    rng = np.random.default_rng(seed)
-    x = 0.25 + 0.1 * np.sin(np.arange(n) / 500) + rng.normal(0, 0.002, n)
-    x[rng.random(n) < 0.02] += 0.1
-    return np.cumsum(rng.uniform(890, 910, n)), np.round(x, 4)
-
-
-def series_figures(n: int, runs: int) -> list[Figure]:
-    t, x = moisture(n)
-    found = []
-    for w in WINDOWS:
-        ours, scipy = least(runs, partial(rolling_median, x, w, True), partial(median_filter, x, w))
-        found.append(Figure(f"median {w}", ours / n * 1e9, scipy / n * 1e9))
-    for w in WINDOWS:
-        ours, scipy = least(runs, partial(hampel, x, w, 3.0, True), partial(two_medians, x, w))
-        found.append(Figure(f"hampel {w}", ours / n * 1e9, scipy / n * 1e9, "SciPy's two passes are not Hampel"))
-    for name, call in (
-        ("ewma", partial(ewma, t, x, 3600.0)),
-        ("kalman", partial(kalman, t, x, 1e-10, 1e-6)),
-        ("resample 1h", partial(resample, t, x, 3600.0)),
-        ("resample 1d", partial(resample, t, x, 86400.0)),
-    ):
-        found.append(Figure(name, least(runs, call)[0] / n * 1e9))
-    few = 2000
-    ours, scipy = least(runs, partial(theil_sen, t[:few], x[:few]), partial(theilslopes, x[:few], t[:few]))
-    found.append(Figure(f"theil-sen of {few}", ours / few * 1e9, scipy / few * 1e9))
-    return found
-
-
-def two_medians(x: np.ndarray[Any, Any], w: int) -> np.ndarray[Any, Any]:
-    """The usual recipe, whose second median is about a different centre for each reading."""
-    m = median_filter(x, w)
-    distance = np.abs(x - m)
-    return np.asarray(np.where(distance > 3 * 1.4826 * median_filter(distance, w), m, x))
-
-
-def bank_figures(rows: int, runs: int) -> list[Figure]:
-    """The whole chain over `CHANNELS` channels that report in turn."""
-    n = rows * CHANNELS
-    channels = np.tile(np.arange(CHANNELS), rows)
-    t = np.repeat(np.arange(rows) * 900.0, CHANNELS)
-    x = np.round(0.25 + np.random.default_rng(2).normal(0, 0.002, n), 4)
-    found = []
-    for batch in (10_000, 100, 1):
-        upto = n if batch > 1 else n // 10
-        seconds = least(runs, partial(push_batches, channels[:upto], t[:upto], x[:upto], batch))[0]
-        found.append(Figure(f"push_many {batch}", seconds / upto * 1e9))
-    readings = list(zip(channels.tolist(), t.tolist(), x.tolist(), strict=True))
-    found.append(Figure("push", least(runs, partial(push_each, readings))[0] / n * 1e9))
-    return found
-
-
-def push_batches(channels: Any, t: Any, x: Any, batch: int) -> None:
-    bank = FilterBank(CHANNELS, CHAIN)
-    for i in range(0, len(t), batch):
-        bank.push_many(channels[i : i + batch], t[i : i + batch], x[i : i + batch])
-
-
-def push_each(readings: list[tuple[int, float, float]]) -> None:
-    push = FilterBank(CHANNELS, CHAIN).push
-    for channel, t, x in readings:
-        push(channel, t, x)
-
-
-def keep_figures(runs: int) -> list[Figure]:
-    """Saving and loading, for each channel."""
-    n = 100_000
-    bank = FilterBank(n, CHAIN)
-    saved = bank.save()
-    save, load = least(runs, bank.save, partial(FilterBank.load, saved))
-    return [Figure("save a channel", save / n * 1e9), Figure("load a channel", load / n * 1e9)]
-
-
-def print_table(figures: list[Figure]) -> None:
-    print(f"{'':<20}{'ns/sample':>12}{'M/s':>9}{'SciPy ns':>12}{'ratio':>8}")
-    for figure in figures:
-        peer = f"{figure.peer_ns:>12.1f}{figure.ratio:>7.2f}x" if figure.peer_ns else ""
-        print(f"{figure.name:<20}{figure.ns:>12.1f}{1e3 / figure.ns:>9.2f}{peer}")
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
-    parser.add_argument("--samples", type=int, default=1_000_000, help="length of the series")
-    parser.add_argument("--runs", type=int, default=5, help="runs of each, of which the fastest counts")
-    options = parser.parse_args(arguments)
-    figures = [
-        *series_figures(options.samples, options.runs),
-        *bank_figures(max(options.samples // CHANNELS, 10), options.runs),
-        *keep_figures(options.runs),
+def by_path(groups: Sequence[str], rounds: int) -> dict[str, list[dict[str, Any]]]:
+    """Our figures on each CPU path that this machine can run; a path is chosen when we are imported."""
+    found = {}
+    command = [
+        sys.executable,
+        __file__,
+        "--json",
+        "--alone",
+        "--rounds",
+        f"{rounds}",
+        "--samples",
+        f"{PATHS_N}",
+        "--only",
     ]
-    if options.json:
-        rows = [{**asdict(figure), "ratio": figure.ratio} for figure in figures]
-        print(json.dumps({"machine": platform.machine(), "samples": options.samples, "figures": rows}))
-    else:
-        print_table(figures)
+    for path in PATHS:
+        environment = {**os.environ, "SUAT_FILTERS_CPU": path}
+        probe = [sys.executable, "-c", "import suat_filters"]
+        if subprocess.run(probe, env=environment, capture_output=True, check=False).returncode == 0:
+            run = subprocess.run([*command, *groups], env=environment, capture_output=True, check=True)
+            found[path] = json.loads(run.stdout)["figures"]
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=GROUPS, default=GROUPS, metavar="GROUP", help=", ".join(GROUPS))
+    parser.add_argument("--samples", nargs="+", type=int, default=[1_000_000, 10_000_000], help="lengths of the series")
+    parser.add_argument("--rounds", type=int, default=7, help="runs of each, of which the fastest counts")
+    parser.add_argument("--budget", type=float, default=1.5, help="CPU seconds after which one has run enough")
+    parser.add_argument("--alone", action="store_true", help="without peers")
+    parser.add_argument("--growth", action="store_true", help="also over many windows, lengths and CPU paths")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of the tables")
+    parser.add_argument("--write", type=Path, metavar="DIR", help="--growth, and its plots and JSON into this folder")
+    options = parser.parse_args(arguments)
+    if min(options.samples) < 1000 or options.rounds < 1:
+        parser.error("--samples from 1000 on, --rounds from 1 on")
+
+    def figures(chosen: Iterator[Task], rounds: int, budget_s: float) -> list[dict[str, Any]]:
+        return [asdict(figure) for task in chosen for figure in measure(task, rounds, budget_s, options.alone)]
+
+    listed = (task for group in options.only for task in tasks(group, options.samples))
+    found: dict[str, Any] = {
+        "machine": platform.machine(),
+        "path": suat_filters.cpu_path(),
+        "figures": figures(listed, options.rounds, options.budget),
+    }
+    if options.growth or options.write:
+        growing = (task for group in options.only for task in growth(group, max(options.samples)))
+        found["growth"] = figures(growing, 3, 0.3)
+        found["paths"] = by_path([group for group in options.only if group in PATH_GROUPS], options.rounds)
+    if options.write:
+        from plots import draw
+
+        options.write.mkdir(parents=True, exist_ok=True)
+        (options.write / "filters.json").write_text(json.dumps(found, indent=0) + "\n")
+        draw(found, options.write)
+    print(json.dumps(found) if options.json else tables(found))
     return 0
 
 

@@ -5,16 +5,67 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-BENCH = Path(__file__).parents[1] / "bench" / "filters.py"
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BENCH = ROOT / "cython_ext" / "bench"
+OTHERWISE = {"scipy two-pass", "river", "river median", "numba loop"}  # of Hampel and the chain: see their notes
 
 
-def test_bench_gives_figures() -> None:
-    run = [sys.executable, str(BENCH), "--json", "--samples", "2000", "--runs", "1"]
-    found = json.loads(subprocess.run(run, check=True, capture_output=True, text=True).stdout)
-    names = [figure["name"] for figure in found["figures"]]
-    assert len(names) == len(set(names))
-    assert {"median 25", "hampel 25", "theil-sen of 2000", "push_many 10000", "push_many 100", "push"} <= set(names)
-    assert all(figure["ns"] > 0 for figure in found["figures"])
-    assert all((figure["ratio"] is None) == (figure["peer_ns"] is None) for figure in found["figures"])
+@pytest.fixture(scope="module")
+def figures() -> list[dict[str, Any]]:
+    run = [sys.executable, str(BENCH / "filters.py"), "--json", "--samples", "2000", "--rounds", "1", "--budget", "0.1"]
+    found: list[dict[str, Any]] = json.loads(subprocess.run(run, check=True, capture_output=True, text=True).stdout)[
+        "figures"
+    ]
+    return found
+
+
+@pytest.fixture
+def report(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    monkeypatch.syspath_prepend(str(BENCH))
+    import report  # type: ignore[import-not-found]
+
+    yield report
+
+
+def test_every_kernel_is_measured(figures: list[dict[str, Any]]) -> None:
+    ours = {(figure["group"], figure["case"]) for figure in figures if figure["name"] == "suat"}
+    assert {("median", "25"), ("hampel", "301"), ("ewma", "one series"), ("kalman", "one series")} <= ours
+    assert {("resample", "15 min"), ("theil-sen", "2,000 readings"), ("chain", "one by one")} <= ours
+    assert all(figure["ns"] > 0 for figure in figures)
+    assert all((figure["ratio"] is None) == (figure["same"] is None) for figure in figures)
+
+
+def test_peers_that_are_called_equal_give_our_answers(figures: list[dict[str, Any]]) -> None:
+    beside = [figure for figure in figures if figure["same"] is not None]
+    assert {"scipy", "numpy", "scipy two-pass"} <= {figure["name"] for figure in beside}
+    assert {figure["name"] for figure in beside if not figure["same"]} <= OTHERWISE
+    assert all(figure["same"] for figure in beside if figure["name"] == "numba loop" and figure["group"] != "chain")
+
+
+def test_aims_are_of_rows_and_peers_that_exist(report: ModuleType) -> None:
+    import peers  # type: ignore[import-not-found]
+    import tasks  # type: ignore[import-not-found]
+
+    cases = {(task.group, task.case) for group in tasks.GROUPS for task in tasks.tasks(group, [2000])}
+    assert set(report.AIMS) <= cases
+    for (group, _), aims in report.AIMS.items():
+        assert {name for aim in aims for name in aim.names} <= {peer.name for peer in peers.PEERS[group]}
+
+
+def test_the_ratio_is_of_the_fastest_runs_and_its_spread_of_the_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCH))
+    import measure  # type: ignore[import-not-found]
+
+    assert measure.ratios([4.0, 6.0, 8.0], [2.0, 2.0, 1.0]) == (4.0, 2.5, 5.5)  # each round: 2, 3, 8
+
+
+def test_a_page_without_a_place_is_refused(report: ModuleType) -> None:
+    with pytest.raises(ValueError, match="needs <!-- measured -->"):
+        report.placed("no place\n", "tables")
