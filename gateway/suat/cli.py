@@ -13,6 +13,7 @@ from suat import __version__
 from suat.commands import (
     backup,
     board,
+    calibrate,
     configure,
     dead_letters,
     demo,
@@ -43,6 +44,10 @@ letters_app = typer.Typer(
     help="Points that InfluxDB would not take: list, send again, drop.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(letters_app, name="dead-letters")
+calibrate_app = typer.Typer(
+    help="Calibrate a soil probe, step by step.", invoke_without_command=True, rich_markup_mode=None
+)
+app.add_typer(calibrate_app, name="calibrate")
 modbus_app = typer.Typer(help="Wired devices: what one answers.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(modbus_app, name="modbus")
 
@@ -164,6 +169,56 @@ letters_app.command(
     short_help="Forget them.",
     epilog=examples("suat dead-letters drop --id 12 --id 13", "suat dead-letters drop --sink district"),
 )(dead_letters.drop)
+
+calibrate_app.callback(
+    short_help="Calibrate a soil probe.",
+    epilog=examples(
+        "suat calibrate                          asks for all of it", "suat calibrate fit upper-3 upper --help"
+    ),
+)(calibrate.calibrate)
+calibrate_app.command(
+    "add",
+    short_help="Keep a point: in air, in water, or beside a soil core.",
+    epilog=examples(
+        "suat calibrate add upper-3 upper --kind air --at 2026-06-01T10:00+05:00",
+        "suat calibrate add upper-3 upper --tin-g 51.4 --wet-g 211.5 --volume-cm3 100",
+        "suat calibrate add upper-3 upper --csv points.csv",
+    ),
+)(calibrate.add)
+calibrate_app.command(
+    "weigh",
+    short_help="The dry mass of a core out of the oven.",
+    epilog=examples("suat calibrate weigh upper-3 upper 4 183.4"),
+)(calibrate.weigh)
+calibrate_app.command(
+    "temperature",
+    short_help="How the reading goes with the temperature.",
+    epilog=examples("suat calibrate temperature upper-3 upper --since 2026-04-01 --until 2026-04-20"),
+)(calibrate.temperature)
+calibrate_app.command(
+    "fit",
+    short_help="Fit the curve to the points, and draw it.",
+    epilog=examples(
+        "suat calibrate fit upper-3 upper --svg curve.svg",
+        'suat calibrate fit upper-3 upper --soil "loam, terrace" --per-kelvin 0.0005 --keep',
+    ),
+)(calibrate.fit)
+calibrate_app.command(
+    "use",
+    short_help="Use a curve that somebody else has made.",
+    epilog=examples("suat calibrate use upper-3 upper --coefficients -0.05,0.82 --air 0.81 --water 0.37"),
+)(calibrate.use)
+calibrate_app.command(
+    "show", epilog=examples("suat calibrate show upper-3 upper", "suat calibrate show upper-3 upper --svg curve.svg")
+)(calibrate.show)
+calibrate_app.command("list", epilog=examples("suat calibrate list", "suat calibrate list --json | jq .residual"))(
+    calibrate.list_curves
+)
+calibrate_app.command(
+    "drop",
+    short_help="Take a curve out of use, or a point out of later fits.",
+    epilog=examples("suat calibrate drop upper-3 upper --version 2", "suat calibrate drop upper-3 upper --point 4"),
+)(calibrate.drop)
 
 
 def _version(wanted: bool) -> None:

@@ -78,8 +78,9 @@ def test_a_core_by_its_masses() -> None:
     [
         ((51.4, 183.4, 211.5, 100.0), "wet core the heaviest"),  # mistaken for each other
         ((0.0, 160.0, 132.0, 0.0), "volume 0"),
-        ((51.4, 211.5, 183.4, 10.0), "13.20 g/cm3"),  # mm for cm
-        ((51.4, 211.5, 183.4, 1000.0), "0.13 g/cm3"),
+        ((51.4, 211.5, 183.4, 10.0), "16.01 g/cm3"),  # mm for cm
+        ((51.4, 211.5, 183.4, 1000.0), "0.16 g/cm3"),
+        ((51.4, 171.4, 70.4, 100.0), "0.19 g/cm3"),
         ((51.4, 290.0, 183.4, 100.0), "do not fit into the pores"),  # the ring stood in water
         ((200.0, 211.5, 183.4, 100.0), "tin 200 g"),
         ((math.nan, 211.5, 183.4, 100.0), "tin nan g"),

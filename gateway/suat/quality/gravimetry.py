@@ -28,6 +28,19 @@ def porosity(bulk_density: float) -> float:
     return 1.0 - bulk_density / PARTICLE_G_CM3
 
 
+def check_wet(tin_g: float, wet_g: float, volume_cm3: float) -> None:
+    """UsageError unless a core as taken can weigh that: what is found out before the oven can still be put right."""
+    if not 0 <= tin_g < wet_g:
+        raise UsageError(f"tin {tin_g:g} g, wet {wet_g:g} g: the core is weighed with its tin")
+    if not volume_cm3 > 0:
+        raise UsageError(f"volume {volume_cm3:g} cm3: give the volume of the sampling ring")
+    density = (wet_g - tin_g) / volume_cm3
+    if not BULK_G_CM3[0] <= density <= PARTICLE_G_CM3:
+        raise UsageError(
+            f"{density:.2f} g/cm3 is no soil's, dry or wet: look at the masses and at the volume of the ring"
+        )
+
+
 def weighed(tin_g: float, wet_g: float, dry_g: float, volume_cm3: float) -> Core:
     """The core by the masses of the empty tin, and of tin and core as taken and dried. UsageError: they can't be."""
     if not 0 <= tin_g < dry_g <= wet_g:
@@ -35,8 +48,7 @@ def weighed(tin_g: float, wet_g: float, dry_g: float, volume_cm3: float) -> Core
             f"tin {tin_g:g} g, dry {dry_g:g} g, wet {wet_g:g} g: the tin is the lightest and the wet core the heaviest;"
             " dry and wet are weighed with the tin"
         )
-    if volume_cm3 <= 0:
-        raise UsageError(f"volume {volume_cm3:g} cm3: give the volume of the sampling ring")
+    check_wet(tin_g, wet_g, volume_cm3)
     density = (dry_g - tin_g) / volume_cm3
     low, high = BULK_G_CM3
     if not low <= density <= high:

@@ -115,7 +115,7 @@ class Curve(NamedTuple):
     soil: str = ""
     made_by: str = ""
     bulk_density: float | None = None  # dry [g/cm3]
-    points: tuple[dict[str, Any], ...] = ()  # as they were then: label, at_us, raw, temperature_c, moisture
+    points: tuple[dict[str, Any], ...] = ()  # as they were then: label, reading, temperature_c, moisture, at_us
     dropped_us: int | None = None
 
 
