@@ -1,4 +1,4 @@
-"""Draws what `filters.py --write` found: cost over window and over length, and how far ahead of each peer."""
+"""Draws what `filters.py --write` found: cost over window and over length."""
 
 from __future__ import annotations
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -69,3 +71,23 @@ def test_the_ratio_is_of_the_fastest_runs_and_its_spread_of_the_rounds(monkeypat
 def test_a_page_without_a_place_is_refused(report: ModuleType) -> None:
     with pytest.raises(ValueError, match="needs <!-- measured -->"):
         report.placed("no place\n", "tables")
+
+
+def test_the_plots_show_every_point(report: ModuleType, tmp_path: Path) -> None:
+    import plots  # type: ignore[import-not-found]
+
+    def figure(group: str, case: str, n: int, name: str, ns: float) -> dict[str, Any]:
+        return {"group": group, "case": case, "n": n, "name": name, "ns": ns}
+
+    windows = [figure(group, f"{w}", 1000, "suat", w) for group in ("median", "hampel") for w in (3, 49, 51, 999)]
+    lengths = [figure("ewma", "over n, one series", n, "suat", 5.0) for n in (1000, 10_000, 100_000)]
+    floor = figure("copy", "", 1000, "numpy", 0.5)
+    plots.draw({"figures": [floor], "growth": windows + lengths}, tmp_path)
+    over_window, over_length = ((tmp_path / name).read_text() for name in ("over_window.svg", "over_length.svg"))
+    ElementTree.fromstring(over_window), ElementTree.fromstring(over_length)
+    assert "Rolling median: cost over window" in over_window and "a copy in memory" in over_window
+    marks = [
+        over_window.count('<use xlink:href="#' + mark) for mark in re.findall(r'id="(m[0-9a-f]{10})"', over_window)
+    ]
+    assert 2 * (4 + 1) in marks  # two panels with four points, and the line's sign in the legend
+    assert "ewma one series" in over_length
