@@ -6,6 +6,7 @@ import json
 import math
 import random
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -284,6 +285,33 @@ def test_the_curve_is_drawn(site: Site, tmp_path: Path) -> None:
         in again
     )
     assert (tmp_path / "again.svg").read_text() == (tmp_path / "curve.svg").read_text()
+
+
+def test_the_pictures_of_the_page_are_what_the_command_draws(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "tools"))
+    from calibration_picture import FIGURES, draw
+
+    draw(tmp_path)
+    assert "look at this one" in capfd.readouterr().out
+    for name in ("calibration_suspect.svg", "calibration_kept.svg"):
+        assert (tmp_path / name).read_text() == (FIGURES / name).read_text(), "python tools/calibration_picture.py"
+
+
+@pytest.mark.parametrize("command", ["add", "weigh", "temperature", "fit", "use", "show", "list", "drop"])
+def test_every_example_is_a_command_line_that_is_understood(
+    site: Site, command: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    site.config.unlink()  # so that each gets as far as the configuration, and no further
+    with pytest.raises(SystemExit):
+        run_app(app, ["calibrate", command, "--help"])
+    lines = capfd.readouterr().out.partition("Examples:")[2].strip().splitlines()
+    assert lines
+    for line in lines:
+        words = shlex.split(line.partition("|")[0])
+        assert words[:3] == ["suat", "calibrate", command]
+        assert "suat.toml: No such file" in site.suat(*words[1:], status=2).err
 
 
 @pytest.mark.parametrize(
