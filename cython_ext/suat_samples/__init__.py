@@ -7,7 +7,7 @@ it.
 Beside it: `datagrams` reads and sends them, `frames` opens them with OpenSSL (where its headers were there).
 """
 
-from suat_samples.samples import Cleaning, Lines, masks
+from suat_samples.samples import Cleaning, Lines, flagged, flags_of, masks
 from suat_samples.summaries import summarise
 
-__all__ = ["Cleaning", "Lines", "masks", "summarise"]
+__all__ = ["Cleaning", "Lines", "flagged", "flags_of", "masks", "summarise"]

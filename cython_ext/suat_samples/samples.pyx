@@ -10,7 +10,7 @@ from libcpp.vector cimport vector
 
 from suat_filters.bank cimport FilterBank
 
-from suat_filters.settings import FROZEN
+from suat_filters.settings import BROKEN, CLOCK, FROZEN, RANGE, RATE, SPIKE, STUCK
 
 
 cdef extern from "kernels/line.hpp" namespace "suat" nogil:
@@ -54,7 +54,10 @@ cdef enum:
     ENTRY = 11  # code u8, flags u16, value f64: an entry of a cleaned body (store/packed.py)
     CODES = 128  # channel codes are below
 
+cdef uint16_t _BROKEN = BROKEN
 cdef uint16_t _FROZEN = FROZEN
+cdef uint16_t _SPIKE = SPIKE
+cdef uint16_t _UNUSABLE = RANGE | RATE | STUCK | CLOCK | FROZEN | BROKEN
 cdef string _RSSI = b"rssi"
 cdef string _SNR = b"snr"
 cdef dict _SIZES = {"B": 1, "b": 1, "H": 2, "h": 2, "I": 4}
@@ -78,6 +81,33 @@ def masks(bytes body):
         left -= at[end] < 128
         end += 1
     return body[:end]
+
+
+def flagged(bytes cleaned, int mask):
+    """The codes of those channels of a cleaned body that have one of these flags, a byte each."""
+    cdef const unsigned char* entry = cleaned
+    cdef Py_ssize_t left = len(cleaned) // ENTRY
+    cdef unsigned char found[256]
+    cdef Py_ssize_t count = 0
+    while left and count < 256:
+        if (entry[1] | entry[2] << 8) & mask:
+            found[count] = entry[0]
+            count += 1
+        entry += ENTRY
+        left -= 1
+    return found[:count]
+
+
+def flags_of(bytes cleaned, int code):
+    """The flags of one channel of a cleaned body; None if it has no such channel."""
+    cdef const unsigned char* entry = cleaned
+    cdef Py_ssize_t left = len(cleaned) // ENTRY
+    while left:
+        if entry[0] == code:
+            return entry[1] | entry[2] << 8
+        entry += ENTRY
+        left -= 1
+    return None
 
 
 cdef class _Form:
@@ -122,12 +152,25 @@ cdef class _Form:
         return raw / field.divisor
 
 
+cdef void put(unsigned char* entry, uint16_t flags, double value) noexcept nogil:
+    """Flags and value of an entry; every NaN alike, so that equal means equal bytes."""
+    if value != value:
+        value = NAN
+    entry[1] = flags & 255
+    entry[2] = flags >> 8
+    memcpy(entry + 3, &value, 8)
+
+
 cdef class Cleaning(_Form):
-    """How the samples of one kind of body are cleaned: calibrated, filtered, masked where the soil is frozen."""
+    """How the samples of one kind of body are cleaned: calibrated, filtered, masked where the soil is frozen.
+
+    `news`: a channel of the sample cleaned last is broken, or the bank has thought better of earlier ones.
+    """
 
     cdef vector[Step] steps
     cdef list converters
     cdef list groups
+    cdef readonly bint news
 
     def __init__(self, form, steps):
         _Form.__init__(self, form)
@@ -154,17 +197,12 @@ cdef class Cleaning(_Form):
         cdef uint16_t flags[CODES]
         cdef Py_ssize_t channels[CODES]
         cdef Step step
-        cdef uint16_t more
+        cdef uint16_t every = 0
         if n > CODES:
             raise ValueError("too many steps")
         for i in range(n):
             step = self.steps[i]
-            values[i] = self.read(at, step.field)
-            flags[i] = 0
-            if self.converters[i] is not None:
-                temperature = NAN if step.frozen_by < 0 else self.read(at, self.steps[step.frozen_by].field)
-                more_flags, value = self.converters[i](values[i], temperature, calibration, self.groups[i])
-                flags[i], values[i] = more_flags, value
+            flags[i] = self.convert(i, at, calibration, &values[i])
             if values[i] == values[i]:  # else there is nothing to judge
                 slot = slots.get(step.code)
                 channels[i] = grow(step.code) if slot is None else slot
@@ -184,13 +222,57 @@ cdef class Cleaning(_Form):
         cdef unsigned char* out = cleaned
         for i in range(n):
             out[0] = <unsigned char>self.steps[i].code
-            out[1] = flags[i] & 255
-            out[2] = flags[i] >> 8
-            if values[i] != values[i]:
-                values[i] = NAN  # every NaN alike, so that equal means equal bytes
-            memcpy(out + 3, &values[i], 8)
+            put(out, flags[i], values[i])
+            every |= flags[i]
             out += ENTRY
+        self.news = every & _BROKEN or bank.bank.revised()
         return bytes(cleaned)
+
+    def revise(self, bytes body, bytes cleaned, int code, int set, int clear, calibration):
+        """The cleaned body once a channel has lost the flags `clear` and then got `set`.
+
+        Its value is NaN where it must not be used, what it was where it is a spike, else the calibrated reading; soil
+        that turns out to be frozen takes its moisture away. Raises ValueError for bodies of another kind.
+        """
+        self.check(body)
+        cdef const unsigned char* at = body
+        cdef size_t n = self.steps.size(), i = 0, other
+        if len(cleaned) != <Py_ssize_t>n * ENTRY:
+            raise ValueError(f"a cleaned body of {len(cleaned)} bytes instead of {n * ENTRY}")
+        while i < n and self.steps[i].code != code:
+            i += 1
+        if i == n:
+            return cleaned
+        revised = bytearray(cleaned)
+        cdef unsigned char* out = revised
+        cdef unsigned char* entry = out + i * ENTRY
+        cdef double reading, value
+        cdef uint16_t sent = self.convert(i, at, calibration, &reading)
+        cdef uint16_t flags = ((entry[1] | entry[2] << 8) & ~clear) | set | sent
+        if flags & _UNUSABLE:
+            value = NAN
+        elif flags & _SPIKE:
+            memcpy(&value, entry + 3, 8)
+        else:
+            value = reading
+        put(entry, flags, value)
+        if value <= 0.0:
+            for other in range(n):
+                if self.steps[other].frozen_by == <int>i:
+                    entry = out + other * ENTRY
+                    put(entry, (entry[1] | entry[2] << 8) | _FROZEN, NAN)
+        return bytes(revised)
+
+    cdef uint16_t convert(self, size_t i, const unsigned char* at, calibration, double* value) except? 0xFFFF:
+        """The flags that a reading has before it is judged, and what it is as a quantity."""
+        cdef Step step = self.steps[i]
+        value[0] = self.read(at, step.field)
+        if self.converters[i] is None:
+            return 0
+        temperature = NAN if step.frozen_by < 0 else self.read(at, self.steps[step.frozen_by].field)
+        flags, quantity = self.converters[i](value[0], temperature, calibration, self.groups[i])
+        value[0] = quantity
+        return flags
 
 
 cdef class Lines(_Form):

@@ -45,6 +45,9 @@ PART_FAULTS = Counter(
     "suat_part_faults", "Errors of a part of the station: it was started again", ["part"], registry=REGISTRY
 )
 SAMPLES_KEPT = Counter("suat_samples_kept", "Samples committed for the first time", registry=REGISTRY)
+SAMPLES_REVISED = Counter(
+    "suat_samples_revised", "Samples whose cleaned values changed after they were written", registry=REGISTRY
+)
 BACKLOG = Gauge("suat_outbox_entries", "Journal entries that InfluxDB has not been told", registry=REGISTRY)
 SINK_BACKLOG = Gauge(
     "suat_sink_entries", "Journal entries that the sink has not been told", ["sink"], registry=REGISTRY

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from suat.quality import changes, clean
 from suat.quality.calibrate import NodeCalibration
-from suat.quality.clean import CHUNK, Cleaner
+from suat.quality.changes import CHUNK
+from suat.quality.clean import Cleaner
+from suat.quality.settings import SETTINGS
 from suat.records import Admitted, Batch, DeviceRecord, Flag, Probe, Row, SessionUpdate
+from suat.store.channels import BY_NAME, CHANNELS
 from suat.store.journal import Journal, JournalError
 from suat.store.reader import Reader
 from suat.store.rows import Derived, ProbeCurve
+from suat_sim.plain_samples import PlainFilters
 from suat_wire.payload import pack
 
 START_US = 1_780_000_000_000_000
@@ -29,14 +36,18 @@ def sample(record: int, minutes: float, **probe: float) -> Row:
 
 
 def weather(seed: int, count: int, every_min: float = 15) -> list[Row]:
-    """Days of one probe with rain, frost, spikes and wild values."""
+    """Days of one probe with rain, frost, days of spikes and wild values, and a probe that is put elsewhere."""
     chance = random.Random(seed)
-    moisture, rows = 0.2, []
+    moisture, warmer, restless, rows = 0.2, 0.0, False, []
     for record in range(count):
         moisture = min(0.45, moisture + 0.1) if chance.random() < 0.02 else max(0.05, moisture * 0.9995)
-        temperature = 8 * math.sin(record / 15) + 4
-        wild = chance.random()
-        shown = 1.4 if wild < 0.01 else moisture + 0.2 if wild < 0.03 else moisture
+        if chance.random() < 0.02:
+            warmer = chance.choice((0.0, 15.0))
+        if record % 50 == 0:
+            restless = chance.random() < 0.2
+        temperature = 8 * math.sin(record / 15) + 4 + warmer
+        wild = chance.random() if restless else 1.0
+        shown = 1.4 if wild < 0.05 else moisture + 0.2 if wild < 0.2 else moisture
         rows.append(sample(record, record * every_min, vwc=shown, temperature=temperature, ec=chance.random()))
     return rows
 
@@ -84,15 +95,27 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.close()
 
 
-def in_order(folder: Path, rows: list[Row]) -> dict[int, bytes | None]:
-    """What one sample after the other gives: the reference."""
-    made = Bench(folder)
-    for row in rows:
-        made.commit([row])
-        made.cleaner.finish()
-    found = made.cleaned()
-    made.close()
-    return found
+def in_order(rows: list[Row]) -> dict[int, bytes | None]:
+    """What the plain filters have made of the samples once they have seen all, one after the other: the reference."""
+    filters = PlainFilters()
+    ordered = sorted(rows, key=lambda row: (row.time_us, row.record))
+    for row in ordered:
+        filters.clean(row.body, row.time_us / 1e6)
+    return dict(zip([row.record for row in ordered], filters.bodies(), strict=True))
+
+
+# After how many readings a step is believed: soon, or so late that the revision reaches back over days.
+BELIEFS = {"as set": None, "soon": 12, "late": 60}
+
+
+@pytest.fixture(params=list(BELIEFS))
+def belief(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = BELIEFS[request.param]
+    for channel in CHANNELS:
+        if readings is not None and channel.name in ("moisture", "temperature"):
+            resolution = 0.003 if channel.name == "moisture" else 1.0
+            settings = replace(SETTINGS[channel.code], max_rate=1e-7, resolution=resolution, rate_accept=readings)
+            monkeypatch.setitem(SETTINGS, channel.code, settings)
 
 
 def values(reader: Reader, node: int, channel: str) -> list[float]:
@@ -103,9 +126,10 @@ def flags(reader: Reader, node: int, channel: str) -> list[Flag]:
     return [Flag(found) for found in reader.series(node, "probe1", channel)[2].tolist()]
 
 
+@pytest.mark.usefixtures("belief")
 def test_late_samples_end_as_if_they_had_come_in_order(tmp_path: Path) -> None:
     rows = weather(1, 400)
-    expected = in_order(tmp_path / "a", rows)
+    expected = in_order(rows)
     for seed in range(4):
         chance = random.Random(seed)
         made = Bench(tmp_path / f"b{seed}")
@@ -124,10 +148,14 @@ def test_late_samples_end_as_if_they_had_come_in_order(tmp_path: Path) -> None:
         made.close()
 
 
-@settings(max_examples=25, deadline=None)
+@pytest.mark.usefixtures("belief")
+@settings(max_examples=15, deadline=None)
 @given(st.permutations(range(30)), st.lists(st.integers(1, 7), min_size=30))
 def test_any_order_gives_the_same(tmp_path_factory: pytest.TempPathFactory, order: list[int], sizes: list[int]) -> None:
-    rows = weather(2, 30, every_min=100)
+    rows = [
+        sample(record, record * 100, vwc=0.2 + 0.001 * record, temperature=30 if 5 < record < 20 else 10, ec=0.3)
+        for record in range(30)
+    ]
     made = Bench(tmp_path_factory.mktemp("any"))
     left = [rows[index] for index in order]
     for size in sizes:
@@ -136,12 +164,13 @@ def test_any_order_gives_the_same(tmp_path_factory: pytest.TempPathFactory, orde
     made.cleaner.finish()
     found = made.cleaned()
     made.close()
-    assert found == in_order(tmp_path_factory.mktemp("ordered"), rows)
+    assert found == in_order(rows)
 
 
+@pytest.mark.usefixtures("belief")
 def test_what_was_committed_but_not_cleaned_is_cleaned_at_the_start(tmp_path: Path) -> None:
     rows = weather(3, 300)
-    expected = in_order(tmp_path / "a", rows)
+    expected = in_order(rows)
     made = Bench(tmp_path / "b")
     made.commit(rows[:100] + rows[150:200])
     made.cleaner.finish()
@@ -153,9 +182,62 @@ def test_what_was_committed_but_not_cleaned_is_cleaned_at_the_start(tmp_path: Pa
     made.close()
 
 
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.usefixtures("belief")
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_any_transaction_it_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Late samples, small transactions, and an end before or after every tenth of them."""
+    monkeypatch.setattr(clean, "CHUNK", 40)
+    monkeypatch.setattr(clean, "HELD", 150)
+    monkeypatch.setattr(changes, "CHUNK", 20)
+    monkeypatch.setattr(changes, "HELD", 30)
+    rows = weather(seed, 400, every_min=30)
+    chance = random.Random(seed)
+    bench = Bench(tmp_path)
+    deadly = True
+
+    def mortal(write: Callable[..., Any]) -> Callable[..., Any]:
+        def attempt(*arguments: Any) -> Any:
+            fate = chance.random() if deadly else 1.0
+            if fate < 0.05:
+                raise Killed
+            result = write(*arguments)
+            if fate < 0.1:
+                raise Killed
+            return result
+
+        return attempt
+
+    for name in ("derive", "drop_states"):
+        monkeypatch.setattr(bench.journal, name, mortal(getattr(bench.journal, name)))
+
+    def survive(work: Callable[[], object]) -> None:
+        try:
+            work()
+        except Killed:
+            bench.restart()
+
+    order = sorted(rows, key=lambda row: row.record + (chance.random() ** 6) * 150)
+    while order:
+        size = chance.randint(1, 20)
+        survive(lambda size=size: bench.commit(order[:size]))  # type: ignore[misc]
+        del order[:size]
+        survive(bench.cleaner.work)
+        if chance.random() < 0.05:
+            survive(bench.cleaner.save)
+    deadly = False
+    bench.cleaner.finish()
+    assert bench.cleaned() == in_order(rows)
+    bench.close()
+
+
+@pytest.mark.usefixtures("belief")
 def test_a_restart_changes_nothing(tmp_path: Path) -> None:
     rows = weather(4, 300)
-    expected = in_order(tmp_path / "a", rows)
+    expected = in_order(rows)
     made = Bench(tmp_path / "b")
     for start in range(0, 300, 30):
         made.commit(rows[start : start + 30])
@@ -170,14 +252,92 @@ def test_a_restart_changes_nothing(tmp_path: Path) -> None:
     made.close()
 
 
-def test_refilter_of_unchanged_readings_writes_nothing(bench: Bench) -> None:
+@pytest.mark.usefixtures("belief")
+def test_refilter_of_unchanged_readings_writes_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though a step of it may end before the reading that has revised the step's last ones."""
     bench.commit(weather(5, 200))
     bench.cleaner.finish()
     bench.changes.clear()
     before = bench.reader.outbox(0, 1000)
+    monkeypatch.setattr(clean, "CHUNK", 30)
     bench.cleaner.refilter(0)
     bench.cleaner.finish()
     assert not bench.changes and bench.reader.outbox(0, 1000) == before
+
+
+def step(record: int, at: int = 80, until: int = 160) -> Row:
+    """A reading every hour; from `at` on the soil is warmer by 20 K."""
+    return sample(record, record * 60, vwc=0.2, temperature=30 if at <= record < until else 10)
+
+
+@pytest.fixture
+def believed_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Have a step of temperature believed after so many readings."""
+
+    def believed(readings: int) -> None:
+        code = BY_NAME["probe1", "temperature"].code
+        monkeypatch.setitem(SETTINGS, code, replace(SETTINGS[code], max_rate=1e-7, rate_accept=readings))
+
+    return believed
+
+
+def test_a_step_that_proves_true_is_believed_from_its_first_reading(
+    bench: Bench, believed_after: Callable[[int], None]
+) -> None:
+    believed_after(6)
+    for record in range(85):
+        bench.commit([step(record)])
+        bench.cleaner.finish()
+    assert values(bench.reader, bench.node, "temperature")[80:] == pytest.approx([math.nan] * 5, nan_ok=True)
+    assert flags(bench.reader, bench.node, "temperature")[80:] == [Flag.RATE] * 5
+    bench.commit([step(85)])
+    assert values(bench.reader, bench.node, "temperature")[80:] == [30.0] * 6
+    assert not any(flags(bench.reader, bench.node, "temperature"))
+
+
+def test_a_late_reading_takes_a_revision_back_that_reached_behind_a_kept_state(
+    bench: Bench, believed_after: Callable[[int], None]
+) -> None:
+    """The step begins before midnight and is believed after it, until a reading from the first minute comes late."""
+    believed_after(30)
+    rows = [step(record) for record in range(130)]
+    bench.commit(rows)
+    bench.cleaner.finish()
+    assert not any(flags(bench.reader, bench.node, "temperature"))
+    rows.append(Row(1000, rows[100].time_us + 1000, step(0).body))
+    bench.commit(rows[-1:])
+    bench.cleaner.finish()
+    assert bench.cleaned() == in_order(rows)
+    assert flags(bench.reader, bench.node, "temperature")[80:101] == [Flag.RATE] * 21
+
+
+def test_a_revision_of_weeks_is_written_in_small_transactions_and_told_once(
+    bench: Bench, believed_after: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "CHUNK", 50)
+    monkeypatch.setattr(changes, "HELD", 120)
+    believed_after(500)
+    rows = [step(record, until=600) for record in range(580)]
+    for first in range(0, 579, 20):
+        bench.commit(rows[first : min(first + 20, 579)])
+        bench.cleaner.finish()
+    assert flags(bench.reader, bench.node, "temperature")[80:] == [Flag.RATE] * 499
+    written: list[Derived] = []
+    derive = bench.journal.derive
+
+    def noted(derived: Derived) -> object:
+        written.append(derived)
+        return derive(derived)
+
+    monkeypatch.setattr(bench.journal, "derive", noted)
+    told = bench.reader.outbox(0, 1000)[-1].seq
+    bench.changes.clear()
+    bench.commit(rows[579:580])
+    assert not any(flags(bench.reader, bench.node, "temperature"))
+    assert max(len(derived.cleaned) for derived in written) <= 50
+    again = [row for entry in bench.reader.outbox(told, 1000) for _, row in bench.reader.samples_of(entry, 0, 1000)]
+    assert sorted(row.record for row in again) == [*range(80, 580)]
+    assert sorted(time for _, times, _ in bench.changes for time in times) == [row.time_us for row in rows[80:580]]
 
 
 def test_a_long_replay_goes_in_steps(bench: Bench) -> None:
@@ -232,6 +392,7 @@ def test_a_changed_configuration_is_noticed_at_the_start(tmp_path: Path) -> None
     made.close()
 
 
+@pytest.mark.usefixtures("belief")
 def test_a_commit_that_fails_is_cleaned_later(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = weather(7, 60)
     bench.commit(rows[:30])
@@ -251,7 +412,7 @@ def test_a_commit_that_fails_is_cleaned_later(bench: Bench, monkeypatch: pytest.
     bench.cleaner.finish()
     found = bench.cleaned()
     bench.journal.derive = derive  # type: ignore[method-assign]
-    assert found == in_order(bench.journal.path.parent / "again", rows)
+    assert found == in_order(rows)
 
 
 @pytest.mark.parametrize("restarted", [False, True])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from suat.quality.calibrate import NodeCalibration
-from suat.quality.clean import NodeFilters
+from suat.quality.filters import NodeFilters
 from suat.records import KeptSample
 from suat.store.channels import CHANNELS
 from suat.store.packed import pack_cleaned, unpack_window
@@ -58,12 +58,12 @@ def test_the_masks_are_what_the_payload_module_finds(sent: Raw) -> None:
 
 @given(st.lists(st.tuples(readings(), st.integers(0, 40_000)), min_size=1, max_size=8))
 def test_a_cleaned_body_is_that_of_the_plain_filters(sent: list[tuple[Raw, int]]) -> None:
-    node, plain = NodeFilters(), PlainFilters()
+    node, plain = NodeFilters(), PlainFilters(CALIBRATION)
     time_us = 1_780_000_000_000_000
     for number, (values, pause_s) in enumerate(sent):
         time_us += pause_s * 1_000_000
         sample = KeptSample(number, 1, number, time_us, pack(values))
-        assert node.run([sample], CALIBRATION) == [plain.clean(sample.body, time_us / 1e6, CALIBRATION)]
+        assert node.run([sample], CALIBRATION) == [plain.clean(sample.body, time_us / 1e6)]
 
 
 _steps = st.lists(

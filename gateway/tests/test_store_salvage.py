@@ -259,7 +259,7 @@ def test_a_damaged_journal_of_an_older_version_is_saved_too(tmp_path: Path, monk
     scripts = database._migrations()
     with monkeypatch.context() as patch:
         patch.setattr(database, "_migrations", lambda: scripts[:5])  # before sessions had a guard
-        path = build(tmp_path / "old", 60)
+        path = build(tmp_path / "old", 60, clean=False)
     old = copied(path, tmp_path / "kept")
     damage(path, 0, bytes(100))
     assert start(path)[0] is not None

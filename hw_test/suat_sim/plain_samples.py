@@ -11,7 +11,7 @@ from suat.quality.settings import SETTINGS
 from suat.store.channels import BY_FIELD, BY_NAME, PROBES
 from suat.store.packed import Summary, pack_cleaned, pack_window, unpack_cleaned
 from suat.store.rows import SampleRow
-from suat_filters import FROZEN, FilterBank
+from suat_filters import BROKEN, CLOCK, FROZEN, RANGE, RATE, SPIKE, STUCK, FilterBank
 from suat_wire.payload import GROUPS, unpack
 
 _DIVISORS = {(group, field): divisor for group, fields in GROUPS for field, _, divisor, _ in fields}
@@ -30,24 +30,52 @@ def calibrate(
 
 
 class PlainFilters:
-    """The filters of one node."""
+    """The filters of one node, and all that they have made of its samples so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, calibration: NodeCalibration = NO_CALIBRATION) -> None:
+        self._calibration = calibration
         self._banks: dict[int, FilterBank] = {}
+        self._record: list[tuple[float, dict[int, tuple[int, float]], dict[int, tuple[int, float]]]] = []
 
-    def clean(self, body: bytes, time: float, calibration: NodeCalibration = NO_CALIBRATION) -> bytes:
+    def clean(self, body: bytes, time: float) -> bytes:
         """The cleaned body of one sample; temperatures go first, because frost takes a probe's moisture away."""
-        entries = {code: (flags, value) for code, flags, value in calibrate(unpack(body), calibration)}
-        moistures = {BY_NAME[probe, "moisture"].code: BY_NAME[probe, "temperature"].code for probe in PROBES}
-        for code in sorted(entries, key=lambda code: code in moistures):
+        sent = {code: (flags, value) for code, flags, value in calibrate(unpack(body), self._calibration)}
+        entries = dict(sent)
+        for code in sorted(entries, key=lambda code: code in _TEMPERATURE_OF):
             flags, value = entries[code]
-            if entries.get(moistures.get(code, -1), (0, math.nan))[1] <= 0.0:
+            if entries.get(_TEMPERATURE_OF.get(code, -1), (0, math.nan))[1] <= 0.0:
                 entries[code] = flags | FROZEN, math.nan
             elif value == value:
                 bank = self._banks.setdefault(code, FilterBank(1, SETTINGS[code]))
                 value, more = bank.push(0, time, value)
                 entries[code] = flags | more, value
-        return pack_cleaned((code, *entries[code]) for code in sorted(entries))
+                for _, since, until, put, gone in bank.revisions():
+                    self._revise(code, since, until, put, gone)
+        self._record.append((time, sent, entries))
+        return _packed(entries)
+
+    def bodies(self) -> list[bytes]:
+        """The cleaned bodies of all samples, as they stand by now."""
+        return [_packed(entries) for _, _, entries in self._record]
+
+    def _revise(self, code: int, since: float, until: float, put: int, gone: int) -> None:
+        for time, sent, entries in self._record:
+            if since <= time <= until and code in entries:
+                flags, value = entries[code]
+                flags = flags & ~gone | put | sent[code][0]
+                value = math.nan if flags & _UNUSABLE else value if flags & SPIKE else sent[code][1]
+                entries[code] = flags, value
+                for other in entries:
+                    if _TEMPERATURE_OF.get(other) == code and value <= 0.0:
+                        entries[other] = entries[other][0] | FROZEN, math.nan
+
+
+_TEMPERATURE_OF = {BY_NAME[probe, "moisture"].code: BY_NAME[probe, "temperature"].code for probe in PROBES}
+_UNUSABLE = RANGE | RATE | STUCK | CLOCK | FROZEN | BROKEN
+
+
+def _packed(entries: Mapping[int, tuple[int, float]]) -> bytes:
+    return pack_cleaned((code, *entries[code]) for code in sorted(entries))
 
 
 def summarise(rows: Sequence[tuple[int, bytes]], edges: Sequence[int]) -> dict[int, bytes]:

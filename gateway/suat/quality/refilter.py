@@ -8,7 +8,8 @@ from itertools import islice
 from suat.config import Config
 from suat.errors import UsageError, did_you_mean
 from suat.quality.calibrate import calibrations
-from suat.quality.clean import CHUNK, Cleaner
+from suat.quality.changes import CHUNK
+from suat.quality.clean import Cleaner
 from suat.quality.windows import Windows
 from suat.store.calibration import curves
 from suat.store.journal import Journal

@@ -18,8 +18,10 @@ from suat.hardware import boot_id
 from suat.records import Acknowledgement, Admitted, Batch, Committed, DeviceRecord, KeptSample, SessionUpdate
 from suat.store import undated
 from suat.store.database import JournalError, explained, open_writer
+from suat.store.episodes import find_episodes
 from suat.store.outbox import forget_told, last_number, place, tell, tell_again
 from suat.store.reader import CLEANED_UP_TO, Reader
+from suat.store.revisions import forget_reaches, keep_reaches
 from suat.store.rows import Derived, Move, Told
 from suat.store.sessions import write_session, write_sessions
 
@@ -157,6 +159,8 @@ class Journal:
                 " ON CONFLICT (sample) DO UPDATE SET body = excluded.body",
                 derived.cleaned,
             )
+            for stretch in derived.broken:
+                find_episodes(connection, stretch)
             tell(connection, "sample", [sample for sample, _ in derived.cleaned], derived.of)
             tell(connection, "window", _upsert(connection, _WINDOW, derived.windows))
             statuses = [(*row[:4], _json(row.body)) for row in derived.statuses]
@@ -168,10 +172,13 @@ class Journal:
                 " ON CONFLICT (registration, time_us) DO UPDATE SET record = excluded.record, body = excluded.body",
                 derived.states,
             )
+            if derived.reaches or derived.unreached:
+                keep_reaches(connection, derived.reaches, derived.unreached)
             connection.executemany(
                 _THIN, [(state.registration, state.time_us - STATES_DAYS * 86_400_000_000) for state in derived.states]
             )
             if derived.states:  # once a day and node
+                forget_reaches(connection, {state.registration for state in derived.states})
                 connection.execute(_CLEANED_UP_TO)
             for sink, (position, row) in derived.positions.items():
                 place(connection, sink, position, row)

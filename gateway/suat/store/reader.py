@@ -28,7 +28,6 @@ from suat.store.rows import (
     Alert,
     Assignment,
     Dropped,
-    FilterState,
     LastSeen,
     Move,
     OutboxEntry,
@@ -222,12 +221,14 @@ class Reader:
         query = "SELECT time_us FROM sample WHERE registration = ? AND time_us >= ? ORDER BY time_us"
         return (row[0] for row in self._walk(query, (registration, since_us)))
 
-    def samples_after(self, registration: int, time_us: int, record: int, limit: int) -> list[SampleRow]:
-        """The next samples of a node behind (time, record), in that order."""
+    def samples_after(
+        self, registration: int, time_us: int, record: int, limit: int, until_us: int | None = None
+    ) -> list[SampleRow]:
+        """The next samples of a node behind (time, record) and before `until_us`, in that order."""
         rows = self._ask(
-            f"{_SAMPLE}WHERE s.registration = ? AND s.time_us >= ? AND (s.time_us, s.record) > (?, ?)"
-            " ORDER BY s.time_us, s.record LIMIT ?",
-            (registration, time_us, time_us, record, limit),
+            f"{_SAMPLE}WHERE s.registration = ?1 AND s.time_us >= ?2 AND (s.time_us, s.record) > (?2, ?3)"
+            " AND (?5 IS NULL OR s.time_us < ?5) ORDER BY s.time_us, s.record LIMIT ?4",
+            (registration, time_us, record, limit, until_us),
         )
         return [self._sample(row) for row in rows]
 
@@ -371,15 +372,6 @@ class Reader:
         return [_alert(row) for row in rows]
 
     # What the stages behind the journal need
-
-    def filter_state(self, registration: int, before_us: int = _ALWAYS) -> FilterState | None:
-        """The newest kept state of a node's filters from before `before_us`."""
-        rows = self._ask(
-            "SELECT registration, time_us, record, body FROM filter_state WHERE registration = ? AND time_us < ?"
-            " ORDER BY time_us DESC LIMIT 1",
-            (registration, before_us),
-        )
-        return FilterState(*rows[0]) if rows else None
 
     def filter_state_times(self, registration: int) -> list[int]:
         """When the kept states of a node's filters are of, oldest first."""

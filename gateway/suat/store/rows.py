@@ -142,6 +142,24 @@ class FilterState(NamedTuple):
     body: bytes
 
 
+class Reach(NamedTuple):
+    """A sample that made the filters think better of older ones, and the time of the oldest of these."""
+
+    registration: int
+    time_us: int
+    record: int
+    since_us: int
+
+
+class Episode(NamedTuple):
+    """A broken probe: from the first to the last of consecutive readings of a channel flagged `broken`."""
+
+    registration: int
+    code: int
+    since_us: int
+    until_us: int
+
+
 class Told(NamedTuple):
     """The outbox's numbers that one transaction appended: first..last; nothing when last < first."""
 
@@ -174,4 +192,7 @@ class Derived:
     statuses: list[Status] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
     states: list[FilterState] = field(default_factory=list)
+    reaches: list[Reach] = field(default_factory=list)
+    unreached: list[Reach] = field(default_factory=list)  # what became of another order of the samples
+    broken: list[Episode] = field(default_factory=list)  # where `broken` has changed: episodes are found anew
     positions: dict[str, tuple[int, int]] = field(default_factory=dict)  # sink -> (position, row)
