@@ -18,6 +18,7 @@ SOURCES = "cython_ext"
 MODULES = (
     "suat_filters.paths",
     "suat_filters.batch",
+    "suat_filters.series",
     "suat_filters.bank",
     "suat_samples.samples",
     "suat_samples.summaries",

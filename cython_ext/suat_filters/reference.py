@@ -74,7 +74,7 @@ def ewma(t: Floats, x: Floats, tau: float) -> list[float]:
 def ewma_step(state: tuple[float, float], at: float, x: float, tau: float) -> tuple[float, float]:
     """(t, y) after one more reading."""
     t, y = state
-    return at, y + (1.0 - math.exp(-(at - t) / tau)) * (x - y)
+    return at, y - math.expm1(-(at - t) / tau) * (x - y)
 
 
 def kalman(t: Floats, x: Floats, q: float, r: float) -> list[float]:

@@ -38,14 +38,26 @@ def ulps(ours: NDArray[np.float64], theirs: list[float]) -> float:
 
 @given(WILD, st.floats(1e-3, 1e6))
 def test_ewma_is_the_naive_one(pairs: Pairs, tau: float) -> None:
+    """Within two units of the last place of the largest reading: the weights come from another exponential."""
     t, x = split(pairs)
-    assert ulps(ewma(t, x, tau), reference.ewma(t, x, tau)) <= 1
+    ours, naive = ewma(t, x, tau), np.asarray(reference.ewma(t, x, tau))
+    valid = np.isfinite(naive)
+    assert np.array_equal(ours[~valid], naive[~valid], equal_nan=True)
+    largest = max((abs(v) for v in x if math.isfinite(v)), default=0.0)
+    assert np.all(np.abs(ours[valid] - naive[valid]) <= 2 * math.ulp(largest))
 
 
 @given(WILD, st.floats(0, 1e3), st.floats(1e-9, 1e6))
 def test_kalman_is_the_naive_one(pairs: Pairs, q: float, r: float) -> None:
     t, x = split(pairs)
     assert ulps(kalman(t, x, q, r), reference.kalman(t, x, q, r)) <= 1
+
+
+def test_ewma_weights_are_right_within_2_ulp() -> None:
+    """From ages that hardly count to those beyond which nothing is left, against the C library's expm1."""
+    ages = np.concatenate([[0.0, 5e-324, 1e-300], np.geomspace(1e-18, 1e3, 5000), np.arange(1, 130) * math.log(2) / 2])
+    weights = [ewma([0.0, age], [0.0, 1.0], 1.0)[1] for age in ages]
+    assert ulps(np.asarray(weights), [-math.expm1(-age) for age in ages]) <= 2
 
 
 def test_ewma_closes_the_gap_by_1_minus_1_over_e_in_tau() -> None:
@@ -86,18 +98,28 @@ def test_theil_sen_of_infinities_is_the_naive_one(pairs: Pairs) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered in sqrt")  # SciPy's own, of a flat series
-@pytest.mark.parametrize("kind", ["noise", "line", "steps", "flat", "two levels"])
+@pytest.mark.parametrize(
+    "kind", ["noise", "line", "jitter", "steps", "flat", "two levels", "walk", "wild", "huge", "pairs", "far away"]
+)
 def test_theil_sen_on_many_pairs(kind: str) -> None:
-    """More pairs than are taken at once: the bracket, and slopes that are met very often."""
+    """More pairs than are taken at once: the bracket, slopes that are met very often, and times close together."""
     rng = np.random.default_rng(5)
-    t = np.sort(rng.choice(np.arange(400.0), 500))
+    n = 700
+    t = np.sort(rng.choice(np.arange(600.0), n))
     x = {
-        "noise": rng.normal(size=500),
         "line": 3.0 - 0.25 * t,
-        "steps": np.round(rng.normal(size=500), 0),
-        "flat": np.full(500, 7.0),
-        "two levels": (np.arange(500) % 2).astype(float),
-    }[kind]
+        "jitter": 3.0 - 0.3 * t,
+        "steps": np.round(rng.normal(size=n), 0),
+        "flat": np.full(n, 7.0),
+        "two levels": (np.arange(n) % 2).astype(float),
+        "walk": np.round(np.cumsum(rng.normal(0, 0.002, n)), 4),
+        "wild": rng.standard_cauchy(n),
+        "huge": rng.normal(0, 1e307, n),
+    }.get(kind, rng.normal(size=n))
+    if kind == "pairs":
+        t = np.sort(np.concatenate([t[::2], t[::2] + 1e-9]))
+    if kind == "far away":
+        t += 1.7e9
     slope, intercept = theil_sen(t, x)
     assert (slope, intercept) == reference.theil_sen(t.tolist(), x.tolist())
     theirs = theilslopes(x, t)
@@ -141,6 +163,31 @@ def test_resample_of_a_quarter_hour() -> None:
         "last": [2.0, 8.0, 5.0],
         "median": [2.0, 8.0, 4.0],
     }
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.02, 0.6])
+def test_resample_of_buckets_of_every_size(missing: float) -> None:
+    """From one reading to what is summed up in one piece, small buckets beside large ones."""
+    rng = np.random.default_rng(9)
+    sizes = np.concatenate(
+        [np.arange(1, 70), rng.permutation(np.repeat([1, 2, 15, 40, 130], 8)), [511, 512, 513, 6000]]
+    )
+    t = np.repeat(np.arange(len(sizes)) * 10.0, sizes) + np.concatenate([np.arange(size) / 1000 for size in sizes])
+    x = np.where(rng.random(len(t)) < missing, math.nan, np.round(rng.normal(size=len(t)), 2))
+    ours, naive = resample(t, x, 10.0), reference.resample(t.tolist(), x.tolist(), 10.0)
+    for name in ("start", "count", "min", "max", "last", "median"):
+        assert np.array_equal(ours[name], naive[name]), name
+    np.testing.assert_allclose(ours["mean"], naive["mean"], rtol=2**-51, atol=6000 * 5 * 2**-104)
+
+
+def test_resample_finds_the_edges_after_gaps_and_bursts() -> None:
+    rng = np.random.default_rng(10)
+    t = np.cumsum(rng.choice([0.0, 0.01, 1.0, 500.0], 5000, p=[0.1, 0.5, 0.39, 0.01]))
+    found = resample(t, t, 60.0)
+    where = np.floor(t / 60.0)
+    starts, counts = np.unique(where, return_counts=True)
+    assert np.array_equal(found["start"], starts * 60.0)
+    assert np.array_equal(found["count"], counts)
 
 
 def test_a_constant_has_itself_for_mean() -> None:

@@ -2,13 +2,19 @@
 // the name of its table.
 #include "kernels/paths.hpp"
 
+#include "kernels/buckets.hpp"
 #include "kernels/lanes.hpp"
+#include "kernels/smooth.hpp"
 
 namespace suat {
 
 extern const Kernels SUAT_TABLE = {
     window_memory,
     medians,
+    in_order,
+    ewma,
+    kalman,
+    summarise,
 };
 
 }  // namespace suat

@@ -9,11 +9,34 @@
 
 namespace suat {
 
+// Readings of channels, one after the other, n of each; t_stride is n where each has times of its own, else 0.
+struct Rows {
+    const double *t, *x;
+    double* out;
+    size_t n, t_stride;
+};
+
+// What is in buckets, one place a bucket.
+struct Columns {
+    double *start, *min, *max, *mean, *last, *median;
+    int64_t* count;
+};
+
+constexpr size_t SMALL = 512;  // readings in a bucket for `summarise`, at most
+
 struct Kernels {
     // Doubles of memory that the two below need for windows of w.
     size_t (*window_memory)(int w);
     // out[i] = median of in[i] to in[i + w - 1], for i below n; the values hold no NaN.
     void (*medians)(const double* in, double* out, size_t n, int w, double* memory);
+    // Whether times are finite and do not decrease.
+    bool (*in_order)(const double* t, size_t n);
+    // Of `count` channels from `first` on.
+    void (*ewma)(const Rows& rows, size_t first, size_t count, double tau);
+    void (*kalman)(const Rows& rows, size_t first, size_t count, double q, double r);
+    // Of buckets that hold x[begin[i]] to x[begin[i + 1] - 1]. Those without a valid reading are left out; gives how
+    // many are written.
+    size_t (*summarise)(const double* x, const size_t* begin, const double* start, size_t buckets, const Columns& out);
 };
 
 struct Path {

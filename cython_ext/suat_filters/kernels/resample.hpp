@@ -1,10 +1,12 @@
 // Buckets of equal width over one series. Bucket k holds edge(k) <= t < edge(k + 1), with edge(k) = origin + k * width.
 #pragma once
 
-#include <cstdint>
+#include <algorithm>
 #include <vector>
 
-#include "kernels/window.hpp"
+#include "kernels/common.hpp"
+#include "kernels/paths.hpp"
+#include "kernels/select.hpp"
 
 namespace suat {
 
@@ -12,24 +14,6 @@ struct Bucket {
     double start, min, max, mean, last, median;
     int64_t count;
 };
-
-// Median by sorting the few and by selecting among the many; disturbs the order of the values.
-inline double median_in_place(double* v, size_t n) {
-    constexpr size_t FEW = 16;
-    const size_t half = n / 2;
-    if (n <= FEW) {
-        for (size_t i = 1; i < n; ++i) {
-            const double moving = v[i];
-            size_t to = i;
-            for (; to && v[to - 1] > moving; --to) v[to] = v[to - 1];
-            v[to] = moving;
-        }
-        return median_of(v, static_cast<int>(n));
-    }
-    std::nth_element(v, v + half, v + n);
-    if (n & 1) return v[half];
-    return (*std::max_element(v, v + half) + v[half]) / 2;
-}
 
 struct Edges {
     double origin, width;
@@ -46,43 +30,117 @@ struct Edges {
     }
 };
 
-inline std::vector<Bucket> resample(const double* t, const double* x, size_t n, double width, double origin) {
-    std::vector<Bucket> out;
+// The buckets in which there are readings, missing ones too: where each begins in time and in the series, whose length
+// is the last of `begin`.
+struct Cut {
+    std::vector<double> start;
+    std::vector<size_t> begin;
+
+    size_t size() const { return start.size(); }
+};
+
+// First index from `low` on whose time is not below `end`; a guess that is near is looked at first.
+inline size_t first_from(const double* t, size_t low, size_t n, size_t guess, double end) {
+    constexpr size_t NEAR = 4;
+    size_t at = std::min(low + guess, n);
+    for (size_t steps = 0; steps < NEAR; ++steps) {
+        if (at < n && t[at] < end) ++at;
+        else if (at > low && !(t[at - 1] < end)) --at;
+        else return at;
+    }
+    size_t high = low, step = 1;
+    while (high < n && t[high] < end) { low = high + 1; high = std::min(n, high + step); step *= 2; }
+    return static_cast<size_t>(std::lower_bound(t + low, t + high, end) - t);
+}
+
+// `t` is in order and finite.
+inline Cut cut(const double* t, size_t n, double width, double origin) {
+    Cut found;
     const Edges edges{origin, width};
-    std::vector<double> values;
-    double k = 0, end = -INF, low = 0, high = 0, last = 0, sum = 0, lost = 0;
+    double k = 0;
+    size_t size = 1;
+    for (size_t at = 0; at < n;) {
+        k = at && t[at] < edges.at(k + 2) ? k + 1 : edges.of(t[at]);
+        found.start.push_back(edges.at(k));
+        found.begin.push_back(at);
+        const size_t next = first_from(t, at, n, size, edges.at(k + 1));
+        SUAT_CHECK(at < next && next <= n);
+        size = next - at;
+        at = next;
+    }
+    found.begin.push_back(n);
+    return found;
+}
 
-    const auto close = [&] {
-        if (values.empty()) return;
-        const int64_t count = static_cast<int64_t>(values.size());
-        const double mean = (std::isfinite(sum) ? sum + lost : sum) / static_cast<double>(count);
-        const double median = median_in_place(values.data(), values.size());
-        out.push_back({edges.at(k), low, high, mean, last, median, count});
-        values.clear();
-    };
+// NaN as one bit pattern: what the arithmetic gives differs between CPUs.
+inline double known(double v) { return v == v ? v : NOTHING; }
 
+// Of one bucket, as `summarise` of the paths' kernels (buckets.hpp) gives it. `start` is left to the caller.
+inline Bucket summary(const double* x, size_t n, std::vector<double>& values) {
+    values.resize(n);
+    size_t count = 0;
+    double low = INF, high = -INF, last = NOTHING, sum = 0, lost = 0;
     for (size_t i = 0; i < n; ++i) {
-        const double v = x[i];
-        if (v != v) continue;
-        if (!(t[i] < end)) {
-            close();
-            k = edges.of(t[i]);
-            end = edges.at(k + 1);
-            low = INF;
-            high = -INF;
-            sum = lost = 0;
-        }
-        values.push_back(v + 0.0);  // -0.0 becomes 0.0: equal values must not differ in their bits
-        last = v;
-        low = values.back() < low ? values.back() : low;
-        high = values.back() > high ? values.back() : high;
-        const double grown = sum + v;  // Knuth's two-sum keeps what the addition rounds away
-        const double part = grown - sum;
-        lost += (sum - (grown - part)) + (v - part);
+        const double v = x[i], key = v + 0.0;  // -0.0 becomes 0.0: equal values must not differ in their bits
+        const bool valid = v == v;
+        values[count] = key;
+        count += valid;
+        last = valid ? v : last;
+        low = key < low ? key : low;
+        high = key > high ? key : high;
+        const double term = valid ? v : 0.0;
+        const double grown = sum + term, part = grown - sum;  // Knuth's two-sum keeps what the addition rounds away
+        lost += (sum - (grown - part)) + (term - part);
         sum = grown;
     }
-    close();
+    if (!count) return {NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, 0};
+    const double mean = (std::isfinite(sum) ? sum + lost : sum) / static_cast<double>(count);
+    const double median = median_of_many(values.data(), count);
+    return {NOTHING, low, high, known(mean), last, known(median), static_cast<int64_t>(count)};
+}
+
+inline std::vector<Bucket> resample(const double* t, const double* x, size_t n, double width, double origin) {
+    std::vector<Bucket> out;
+    std::vector<double> values;
+    const Cut buckets = cut(t, n, width, origin);
+    for (size_t i = 0; i < buckets.size(); ++i) {
+        Bucket one = summary(x + buckets.begin[i], buckets.begin[i + 1] - buckets.begin[i], values);
+        one.start = buckets.start[i];
+        if (one.count) out.push_back(one);
+    }
     return out;
+}
+
+inline Columns behind(const Columns& to, size_t i) {
+    return {to.start + i, to.min + i, to.max + i, to.mean + i, to.last + i, to.median + i, to.count + i};
+}
+
+// Writes the buckets that hold a valid reading; gives how many.
+inline size_t fill(const Kernels& kernels, const Cut& buckets, const double* x, const Columns& out) {
+    std::vector<double> values;
+    size_t kept = 0;
+    const auto size = [&](size_t i) { return buckets.begin[i + 1] - buckets.begin[i]; };
+    for (size_t i = 0; i < buckets.size();) {
+        size_t next = i;
+        while (next < buckets.size() && size(next) <= SMALL) ++next;
+        if (next > i) {
+            kept += kernels.summarise(x, &buckets.begin[i], &buckets.start[i], next - i, behind(out, kept));
+        } else {
+            const Bucket one = summary(x + buckets.begin[i], size(i), values);
+            const Columns to = behind(out, kept);
+            *to.start = buckets.start[i];
+            *to.min = one.min;
+            *to.max = one.max;
+            *to.mean = one.mean;
+            *to.last = one.last;
+            *to.median = one.median;
+            *to.count = one.count;
+            kept += one.count > 0;
+            ++next;
+        }
+        i = next;
+    }
+    return kept;
 }
 
 }  // namespace suat

@@ -8,13 +8,6 @@
 
 namespace suat {
 
-// Index of the first time that is not finite or lies before its predecessor; n when all is in order.
-inline size_t first_disorder(const double* t, size_t n) {
-    for (size_t i = 0; i < n; ++i)
-        if (!std::isfinite(t[i]) || (i && t[i] < t[i - 1])) return i;
-    return n;
-}
-
 // The valid readings alone; -0.0 becomes 0.0, since the order of equal values must not show in the bits.
 inline std::vector<double> valid_of(const double* x, size_t n) {
     std::vector<double> valid(n);
@@ -70,18 +63,6 @@ inline void hampel(const double* x, double* clean, uint8_t* outlier, size_t n, i
     for (; to < n; ++to) { clean[to] = NOTHING; outlier[to] = 0; }
 }
 
-inline void ewma(const double* t, const double* x, double* out, size_t n, double tau) {
-    double y = 0, before = 0;
-    bool begun = false;
-    for (size_t i = 0; i < n; ++i) {
-        if (x[i] != x[i]) { out[i] = NOTHING; continue; }
-        if (begun) y += (1.0 - std::exp(-(t[i] - before) / tau)) * (x[i] - y); else y = x[i];
-        begun = true;
-        before = t[i];
-        out[i] = y;
-    }
-}
-
 // Random walk seen through noise: q is the variance the truth gains in a second, r that of a reading.
 struct Kalman {
     double t, x, p;
@@ -95,16 +76,5 @@ struct Kalman {
         t = at;
     }
 };
-
-inline void kalman(const double* t, const double* x, double* out, size_t n, double q, double r) {
-    Kalman state{};
-    bool begun = false;
-    for (size_t i = 0; i < n; ++i) {
-        if (x[i] != x[i]) { out[i] = NOTHING; continue; }
-        if (begun) state.update(t[i], x[i], q, r); else state.begin(t[i], x[i], r);
-        begun = true;
-        out[i] = state.x;
-    }
-}
 
 }  // namespace suat

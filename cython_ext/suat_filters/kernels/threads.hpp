@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -30,7 +29,7 @@ void in_parallel(size_t n, int threads, Work work) {
     std::vector<std::thread> others;
     try {
         for (size_t i = 1; i < n && i < static_cast<size_t>(threads); ++i) others.emplace_back(run);
-    } catch (const std::system_error&) {  // no more threads to be had: those there are do it
+    } catch (const std::exception&) {  // no more threads to be had: those there are do it
     }
     run();
     for (std::thread& other : others) other.join();
