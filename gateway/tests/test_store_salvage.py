@@ -220,7 +220,7 @@ def test_damage_is_found_set_aside_and_the_rest_saved(sound: Path, copy: Path, w
         damage(copy, (victim - 1) * PAGE, random.Random(1).randbytes(PAGE // 2))
     damaged = copy.read_bytes()
     found, took = start(copy)
-    assert found is not None and took < 5.0
+    assert found is not None and took < 20.0
     assert found.file.name == "journal.damaged-20260711T000000Z.db" and found.file.read_bytes() == damaged
     before, after = samples_of(sound), samples_of(copy)
     if where in ("first half", "truncated"):
@@ -382,7 +382,7 @@ def one_flip(sound: Path, folder: Path, page: int, chance: random.Random) -> tup
     path = copied(sound, folder)
     flip(path, ((page - 1) * PAGE * 8) + chance.randrange(PAGE * 8))
     found, took = start(path)
-    assert took < 5.0
+    assert took < 20.0
     return found is not None, check(sound, path, rows_on(sound, page), displaced=1)
 
 
@@ -438,7 +438,7 @@ def test_a_bit_in_every_page_at_once(sound: Path, copy: Path) -> None:
     for page in range(1, copy.stat().st_size // PAGE + 1):
         flip(copy, (page - 1) * PAGE * 8 + chance.randrange(PAGE * 8))
     found, took = start(copy)
-    assert found is not None and took < 5.0
+    assert found is not None and took < 20.0
     before, after = samples_of(sound), samples_of(copy)
     same = sum(after.get(number) == row for number, row in before.items())
     print(f"{same} of {len(before)} samples are there unchanged")

