@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from suat.commands.calibrate_points import read_points
 from suat.commands.calibrate_words import show_curve
 from suat.quality import campaign
 from suat.quality.campaign import Subject, Taken
-from suat.quality.points_file import read_points
 from suat.records import DeviceRecord, Probe
 
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"

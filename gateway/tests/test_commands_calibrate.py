@@ -260,6 +260,17 @@ def test_a_table_of_points_whole_or_not_at_all(site: Site, tmp_path: Path) -> No
         site.calibrate("add", "--csv", str(table), status=2).err,
     )
     assert "points for" not in site.calibrate("show").out
+    for text, words in (
+        ("kind;mass\nsoil;5\n", 'no column "mass"'),
+        ("kind;raw\nair;0,8;5\n", "more cells"),
+        ("kind;raw\nair;wet\n", '"wet" is no number'),
+        ("kind;raw\nair;\n", "give raw"),
+        ("kind;raw\n", "no points"),
+    ):
+        table.write_text(text)
+        assert words in site.calibrate("add", "--csv", str(table), status=2).err
+    table.write_bytes(b"kind\n\xff\n")
+    assert "no CSV in UTF-8" in site.calibrate("add", "--csv", str(table), status=2).err
     table.write_text(head + "\n".join(lines), encoding="utf-8-sig")
     assert site.calibrate("add", "--csv", str(table)).out.count("kept:") == 9
     assert json.loads(site.calibrate("fit", "--json").out)["residual"] < 0.01

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from suat.errors import SuatError
 from suat.records import Admitted, Batch, SessionUpdate
+from suat.store.calibration import curves
 from suat.store.journal import Journal
 from suat.store.rows import Move
 from suat.store.salvage import Salvage, mend
@@ -108,7 +109,7 @@ def use(path: Path) -> None:
         journal.commit(Batch((Admitted(1, SessionUpdate(1, 5, 5), START_US, 5, -90.0, 5.0, (sample,), 990),)))
         journal.add_move(Move("otar-1", "jailau-2", START_US + 5))
         reader.registry_version()
-        reader.curves()
+        reader.read(curves)
         reader.moves()
         reader.alerts()
         reader.counters()

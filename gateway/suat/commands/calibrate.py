@@ -69,9 +69,9 @@ def add(
     by: ByOption = None,
 ) -> None:
     """Keep what a probe gave in air, in water, or beside a soil core whose water content is known or will be."""
+    from suat.commands.calibrate_points import read_points
     from suat.commands.calibrate_words import described
     from suat.quality.campaign import check, taken_at
-    from suat.quality.points_file import read_points
     from suat.store.calibration import Point, add_points
     from suat.store.journal import Journal
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import typer
 
 from suat.commands.calibrate import campaign_of, keep_curve, login, next_label, weigh_core
+from suat.commands.calibrate_points import number
 from suat.commands.calibrate_words import described, print_state, show_curve
 from suat.commands.options import existing_journal, instant_us, iso_utc
 from suat.commands.options import station_us as now
@@ -82,10 +83,10 @@ def _chosen(reader: Reader) -> Subject:
 def _step(points: list[Point]) -> int:
     needed = campaign.missing(points)
     print()
-    for number, (_, what) in enumerate(STEPS, 1):
-        print(f"  {number}  {what}")
+    for place, (_, what) in enumerate(STEPS, 1):
+        print(f"  {place}  {what}")
     print(f"  {TEMPERATURE}  the effect of temperature, from days in the ground\n  {DONE}  leave")
-    usual = next(number for number, (kind, _) in enumerate(STEPS, 1) if kind == needed)
+    usual = next(place for place, (kind, _) in enumerate(STEPS, 1) if kind == needed)
     answer = _number("What now", usual)
     return int(answer) if answer in range(TEMPERATURE + 1) else _step(points)
 
@@ -119,7 +120,7 @@ def _reading(reader: Reader, subject: Subject, clock: Callable[[], int]) -> Take
     answer = _ask("When was it read? A time, = and a number from the console, or Enter to await the next reading", "")
     if answer.startswith("="):
         field = _ask("What is that", "count")
-        return Taken(field, _parsed(answer[1:]), _parsed(_ask("Temperature, degC", str(REFERENCE_C))), clock())
+        return Taken(field, number(answer[1:]), number(_ask("Temperature, degC", str(REFERENCE_C))), clock())
     return (
         campaign.taken_at(reader, subject, instant_us(answer, "time"))
         if answer
@@ -150,7 +151,7 @@ def _weigh(journal: Journal, subject: Subject, points: list[Point]) -> None:
     for point in waiting:
         answer = _ask(f"Mass of tin {point.label} with the dry core, g (Enter: not yet)", "")
         if answer:
-            print(f"kept: {described(weigh_core(journal, subject, points, point.label, _parsed(answer)))}")
+            print(f"kept: {described(weigh_core(journal, subject, points, point.label, number(answer)))}")
 
 
 def _temperature(reader: Reader, subject: Subject, points: list[Point], now_us: int) -> float:
@@ -183,16 +184,6 @@ def _number(question: str, usual: float | None) -> float:
     """A number; asked again until it is one."""
     while True:
         try:
-            return _parsed(_ask(question, None if usual is None else f"{usual:g}"))
+            return number(_ask(question, None if usual is None else f"{usual:g}"))
         except UsageError as error:
             print(error)
-
-
-def _parsed(text: str) -> float:
-    try:
-        value = float(text.replace(",", "."))
-    except ValueError:
-        raise UsageError(f'"{text}" is no number') from None
-    if value - value != 0.0:
-        raise UsageError(f'"{text}" is no number')
-    return value
