@@ -45,8 +45,8 @@ def filters(found: Json) -> Iterator[Line]:
     for figure in found["figures"]:
         rows.setdefault((figure["group"], figure["case"], figure["n"]), []).append(figure)
     for (group, case, n), (ours, *peers) in rows.items():
-        note = (f"{peer['name']} {peer['ratio']:.3g}x ({peer['low']:.3g}-{peer['high']:.3g})" for peer in peers)
-        yield Line(f"{group} {case}", ours["ns"], "ns/sample", f"n = {n:,}; " + ", ".join(note))
+        beside = (f"{peer['name']} {peer['ratio']:,.2f}x ±{peer['spread']:.0%}" for peer in peers)
+        yield Line(f"{group} {case}", ours["ns"], "ns/sample", ", ".join((f"n = {n:,}", *beside)))
 
 
 def admit(found: Json) -> Iterator[Line]:

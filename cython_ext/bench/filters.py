@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import suat_filters
-from measure import cost_s, ratios, rounds_of, same
+from measure import cost_s, ratio_of, rounds_of, same
 from ours import OURS
 from peers import PEERS, Peer
 from report import tables
@@ -46,9 +46,8 @@ class Figure:
     """it was measured on, of the n"""
     rounds: int
     ratio: float | None = None
-    low: float | None = None
-    high: float | None = None
-    """between which the middle half of the rounds' ratios lies"""
+    spread: float | None = None
+    """of the ratio, as a part of it: see `ratio_of`"""
     same: bool | None = None
     """whether its answer is ours"""
     note: str = ""
@@ -80,7 +79,7 @@ def measure(task: Task, rounds: int, budget_s: float, alone: bool) -> Iterator[F
         calls.append(peer.prepare(*given[n]))
     costs = [[t / n for t in times] for times, n in zip(rounds_of(calls, rounds, budget_s), samples, strict=True)]
     for i, (peer, cost) in enumerate(zip(peers, costs, strict=True)):
-        beside = (*ratios(cost, costs[0]), alike[i]) if i else ()
+        beside = (*ratio_of(cost, costs[0]), alike[i]) if i else ()
         of = (task.group, task.case, task.n, peer.name, min(cost) * 1e9, samples[i], len(cost))
         yield Figure(*of, *beside, note=peer.note)
 

@@ -43,6 +43,7 @@ AIMS: dict[tuple[str, str], tuple[Aim, ...]] = {
         for w, exact, two_pass in (("5", 50, 25), ("11", 100, 20), ("25", 120, 12), ("49", 150, 7), ("301", 40, 1.2))
     },
     ("ewma", "one series"): (Aim(2, ("polars",)),),
+    ("kalman", "1,000 channels"): (Aim(4, ("numba loop",)),),
     ("resample", "15 min"): (Aim(10, ("polars",)),),
     ("theil-sen", "2,000 readings"): (Aim(15, ("scipy",)),),
     ("chain", "batches of 10,000"): (Aim(20, ("river",)),),
@@ -99,8 +100,7 @@ def _cell(figure: Json) -> str:
     ns = _number(figure["ns"])
     if figure["ratio"] is None:
         return ns
-    spread = max(abs(figure["low"] - figure["ratio"]), abs(figure["high"] - figure["ratio"])) / figure["ratio"]
-    return f"{ns}, {_number(figure['ratio'])}x ±{spread:.0%}"
+    return f"{ns}, {_number(figure['ratio'])}x ±{figure['spread']:.0%}"
 
 
 def _number(value: float) -> str:

@@ -59,10 +59,18 @@ def over_windows(group: str, windows: Sequence[int], n: int) -> Iterator[Task]:
 
 def _ewma(n: int) -> Iterator[Task]:
     yield Task("ewma", "one series", n, irregular)
+    yield Task("ewma", "1,000 channels", n, _channels, ("suat",))
 
 
 def _kalman(n: int) -> Iterator[Task]:
     yield Task("kalman", "one series", n, lambda n: (*irregular(n), Q, R), ("suat", "numba loop"))
+    yield Task("kalman", "1,000 channels", n, lambda n: (*_channels(n), Q, R))
+
+
+def _channels(n: int) -> tuple[Any, Any]:
+    """As many readings as rows of `CHANNELS` channels, all read at the same times."""
+    length = max(n // CHANNELS, 2)
+    return irregular(length)[0], irregular(length * CHANNELS)[1].reshape(CHANNELS, length)
 
 
 def _resample(n: int) -> Iterator[Task]:

@@ -65,7 +65,7 @@ def test_the_ratio_is_of_the_fastest_runs_and_its_spread_of_the_rounds(monkeypat
     monkeypatch.syspath_prepend(str(BENCH))
     import measure  # type: ignore[import-not-found]
 
-    assert measure.ratios([4.0, 6.0, 8.0], [2.0, 2.0, 1.0]) == (4.0, 2.5, 5.5)  # each round: 2, 3, 8
+    assert measure.ratio_of([4.0, 6.0, 8.0], [2.0, 2.0, 1.0]) == (4.0, 0.375)  # rounds: 2, 3, 8; quartiles 2.5 and 5.5
 
 
 def test_a_page_without_a_place_is_refused(report: ModuleType) -> None:
