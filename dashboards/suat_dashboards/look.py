@@ -22,6 +22,7 @@ ALERT_WORDS = {
     "critical": "board.water_critical",
     "trough_empty": "label.trough_empty",
     "node": "board.silent",
+    "probe": "board.broken",
 }
 LEVEL_WORDS = {"warning": ("dashboard.level_warning", "soon"), "critical": ("dashboard.level_critical", "stop")}
 SEVERITY = tuple(LEVEL_WORDS)

@@ -14,6 +14,7 @@ from suat.config import Config
 from suat.ingest.bus.condition import wired_condition
 from suat.network.wired import is_wired
 from suat.show.condition import board_condition, own_page
+from suat.store.channels import BY_CODE
 from suat.store.condition import condition
 from suat.store.journal import JournalError, Reader
 from suat.store.tables import InfluxTable
@@ -145,6 +146,7 @@ def _journal(config: Config, now_us: int) -> Iterator[Finding]:
     try:
         with Reader(config.journal_path) as reader:
             yield from _nodes(reader, now_us)
+            yield from _probes(reader, now_us)
             yield from _link(reader.counters())
             yield from itertools.starmap(Finding, condition(reader, now_us))
             yield from itertools.starmap(Finding, wired_condition(config, reader, now_us))
@@ -172,6 +174,18 @@ def _nodes(reader: Reader, now_us: int) -> Iterator[Finding]:
     silent = sorted(name for name, entry in seen.items() if entry is None)
     if heard and silent:
         yield Finding("look", f"never heard: {', '.join(silent)}", "check its keys, its battery and how far it stands")
+
+
+def _probes(reader: Reader, now_us: int) -> Iterator[Finding]:
+    for device in reader.devices(revoked=False):
+        for episode in reader.lasting_episodes(device.registration, now_us):
+            channel = BY_CODE[episode.code]
+            whose = f"{device.name}, {device.probe_name(channel.group)}"
+            yield Finding(
+                "look",
+                f"{whose}: {channel.name} is broken since {timekeeping.iso(episode.since_us)}, and not used",
+                "check the probe, its plug and its cable; it is believed again when it is sound",
+            )
 
 
 def _link(counters: dict[str, int]) -> Iterator[Finding]:

@@ -55,6 +55,10 @@ class DeviceRecord:
     revoked_us: int | None = None
     newest_record: int = 0  # highest record number in the journal
 
+    def probe_name(self, group: str) -> str:
+        """The name a probe was registered under; the group's own name for what is no soil probe."""
+        return next((probe.name for probe in self.probes if f"probe{probe.position}" == group), group)
+
 
 @dataclass(slots=True)
 class Uplink:

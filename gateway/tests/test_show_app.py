@@ -201,10 +201,8 @@ def test_metrics_can_be_read_and_leave_out_what_is_unknown(client):
 
 
 def test_of_too_many_nodes_those_heard_last_are_counted():
-    nodes = [
-        {"name": f"n{n}", "last_seen": f"2026-06-01T00:{n // 60:02}:{n % 60:02}Z", "battery_v": 3.3, "alerts": []}
-        for n in range(3000)
-    ] + [{"name": "never", "last_seen": None, "battery_v": None, "alerts": []}]
+    seen = [(f"n{n}", f"2026-06-01T00:{n // 60:02}:{n % 60:02}Z") for n in range(3000)] + [("never", None)]
+    nodes = [{"name": name, "last_seen": at, "battery_v": None, "alerts": [], "broken": []} for name, at in seen]
     text = exposition.expose({"paddocks": [], "water_points": [], "nodes": nodes, "link": {}}).decode()
     shown = [line for line in text.splitlines() if line.startswith("suat_node_last_seen_timestamp_seconds{")]
     assert len(shown) == 2500

@@ -11,6 +11,8 @@ from suat.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, inst
 from suat.errors import UsageError, did_you_mean
 from suat.records import DeviceRecord, flag_names
 
+_EVER = 1 << 62  # [us]
+
 
 def readings(
     config: ConfigOption = DEFAULT_CONFIG,
@@ -18,6 +20,10 @@ def readings(
     since: Annotated[
         str | None, typer.Option(metavar="ISO", help="From this instant on (ISO 8601; UTC unless it says else).")
     ] = None,
+    episodes: Annotated[
+        bool,
+        typer.Option("--episodes", help="Instead: from when to when probes were broken and not used."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """The readings in the journal, by time: raw as sent, and cleaned with the flags that explain it."""
@@ -27,7 +33,15 @@ def readings(
     since_us = 0 if since is None else instant_us(since, "--since")
     with Reader(settings.journal_path) as reader:
         devices = {record.registration: record for record in reader.devices()}
-        for registration in _chosen(devices, node):
+        chosen = _chosen(devices, node)
+        if episodes:
+            for number, device in devices.items():
+                if chosen == [None] or number in chosen:
+                    lasting = reader.lasting_episodes(number, _EVER)
+                    for episode in reader.episodes(number, since_us):
+                        _print_episode(episode, device, episode in lasting, as_json)
+            return
+        for registration in chosen:
             for reading in reader.readings(registration, since_us):
                 _print(reading, devices[reading.registration], as_json)
 
@@ -44,7 +58,7 @@ def _chosen(devices: dict[int, DeviceRecord], node: str | None) -> list[int | No
 
 
 def _print(reading: Any, device: DeviceRecord, as_json: bool) -> None:
-    probe = probe_name(device, reading.group)
+    probe = device.probe_name(reading.group)
     flags = flag_names(reading.flags)
     if as_json:
         row = {
@@ -67,12 +81,18 @@ def _print(reading: Any, device: DeviceRecord, as_json: bool) -> None:
     )
 
 
-def probe_name(device: DeviceRecord, group: str) -> str:
-    """The name a probe was registered under; the group's own name for what is no soil probe."""
-    for probe in device.probes:
-        if group == f"probe{probe.position}":
-            return probe.name
-    return group
+def _print_episode(episode: Any, device: DeviceRecord, lasts: bool, as_json: bool) -> None:
+    from suat.store.channels import BY_CODE
+
+    channel = BY_CODE[episode.code]
+    probe = device.probe_name(channel.group)
+    since, until = iso_utc(episode.since_us), iso_utc(episode.until_us)
+    if as_json:
+        row = {"node": device.name, "probe": probe, "channel": channel.name, "since": since, "until": until}
+        print(json.dumps({**row, "lasts": lasts}, ensure_ascii=False))
+        return
+    end = "lasts" if lasts else f"{until[:19]}Z"
+    print(f"{since[:19]}Z  {end:20}  {device.name:16} {probe:10} {channel.name}")
 
 
 def status(
@@ -112,4 +132,6 @@ def print_status(found: dict[str, Any]) -> None:
         seen = "never heard" if node["last_seen"] is None else f"last seen {node['last_seen']}"
         battery = "" if node["battery_v"] is None else f"  {node['battery_v']:.2f} V"
         print(f"{node['name']:20} {seen}{battery}")
+        for broken in node["broken"]:
+            print(f"{'':20} {broken['probe']}: {broken['channel']} is broken since {broken['since']}, and not used")
     print("link: " + ", ".join(f"{name} {count}" for name, count in found["link"].items()))

@@ -22,7 +22,7 @@ DEFAULT_INTERVAL_S = 900.0  # until a node has shown its own
 class Alert:
     """One alert; `detail` chooses its sentence."""
 
-    kind: Literal["low", "critical", "trough_empty", "node"]
+    kind: Literal["low", "critical", "trough_empty", "node", "probe"]
     detail: str
     level: Literal["warning", "critical"]
     threshold: float
@@ -49,10 +49,26 @@ def water_alerts(view: WaterView, rules: RulesTable) -> list[Alert]:
 
 
 def node_alerts(node: Node, at_us: int) -> list[Alert]:
-    """A node that missed 4 of its intervals, or was never heard."""
+    """A node that missed 4 of its intervals, or was never heard; probes whose readings are set aside."""
+    return [*_silence(node, at_us), *_broken_probes(node, at_us)]
+
+
+def _silence(node: Node, at_us: int) -> list[Alert]:
     if node.last_seen_us is None:
         return [Alert("node", "node_unheard", "warning", MISSED_INTERVALS, OURS, {"node": node.name})]
     age_s = (at_us - node.last_seen_us) / 1e6
     if age_s <= MISSED_INTERVALS * (node.interval_s or DEFAULT_INTERVAL_S):
         return []
     return [Alert("node", "node_silent", "warning", MISSED_INTERVALS, OURS, {"node": node.name, "age_s": age_s})]
+
+
+def _broken_probes(node: Node, at_us: int) -> list[Alert]:
+    """One alert, however many there are: whoever goes there looks at all of them."""
+    if not node.broken:
+        return []
+    age_s = (at_us - min(broken.since_us for broken in node.broken)) / 1e6
+    probes = sorted({broken.probe for broken in node.broken} - {"water", "node"})
+    readings: dict[str, Value] = {"node": node.name, "age_s": age_s}
+    if not probes:
+        return [Alert("probe", "sensor_broken", "warning", 1, OURS, readings)]
+    return [Alert("probe", "probe_broken", "warning", 1, OURS, readings | {"probes": ", ".join(probes)})]

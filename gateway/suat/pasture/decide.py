@@ -91,8 +91,11 @@ def _of_water(entry: Json) -> str:
 
 
 def _alerts(found: Json) -> list[tuple[str, Json]]:
-    """(subject, alert) of everything that stands; a silent water node is told once, as the node's."""
+    """(subject, alert) of everything that stands; what a water node itself has is told once, as the node's."""
     points = [
-        (entry["id"], alert) for entry in found["water_points"] for alert in entry["alerts"] if alert["kind"] != "node"
+        (entry["id"], alert)
+        for entry in found["water_points"]
+        for alert in entry["alerts"]
+        if alert["kind"] not in ("node", "probe")
     ]
     return points + [(entry["name"], alert) for entry in found["nodes"] for alert in entry["alerts"]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from suat.store.rows import Move
 
@@ -56,6 +56,14 @@ class Water:
     use_l_day: float | None = None  # median of the last 7 days
 
 
+class Broken(NamedTuple):
+    """A channel of a node whose readings are set aside since an instant."""
+
+    probe: str  # the name it was registered under; "water" or "node" for what is no soil probe
+    channel: str
+    since_us: int
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """A node as the station last heard it."""
@@ -69,6 +77,7 @@ class Node:
     battery_v: float | None = None
     rssi: float | None = None
     snr: float | None = None
+    broken: tuple[Broken, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

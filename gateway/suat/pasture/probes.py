@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from suat.pasture.model import DAY_US, HOUR_US, Doubt
 from suat.records import DeviceRecord, Flag
-from suat.store.rows import Assignment, LastSeen, Move
+from suat.store.rows import Assignment, Episode, LastSeen, Move
 
 Array = NDArray[Any]
 
@@ -33,6 +33,8 @@ class Readings(Protocol):
     def windows(
         self, registration: int, group: str, channel: str, width_s: int, since_us: int = ..., until_us: int = ...
     ) -> tuple[Array, Array]: ...
+
+    def lasting_episodes(self, registration: int, at_us: int) -> list[Episode]: ...
 
     def moves(self, until_us: int = ...) -> list[Move]: ...
 

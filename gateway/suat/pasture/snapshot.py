@@ -5,17 +5,18 @@ Only what was measured up to that instant counts, so that a past decision can be
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from statistics import median
 
 import numpy as np
 
 from suat.config import Config
-from suat.pasture.model import DAY_US, Node, Snapshot, stays
+from suat.pasture.model import DAY_US, Broken, Node, Snapshot, stays
 from suat.pasture.probes import ProbeAt, Readings, Station
 from suat.pasture.soil_state import soil_state
 from suat.pasture.water_state import water_state
 from suat.records import DeviceRecord
+from suat.store.channels import BY_CODE
 from suat.store.rows import Assignment
 
 
@@ -90,7 +91,14 @@ def _node(journal: Readings, station: Station, at_us: int) -> Node:
         battery_v=float(usable[-1]) if usable.size else None,
         rssi=seen.rssi,
         snr=seen.snr,
+        broken=tuple(_broken(journal, device, at_us)),
     )
+
+
+def _broken(journal: Readings, device: DeviceRecord, at_us: int) -> Iterator[Broken]:
+    for episode in journal.lasting_episodes(device.registration, at_us):
+        channel = BY_CODE[episode.code]
+        yield Broken(device.probe_name(channel.group), channel.name, episode.since_us)
 
 
 def _air_max(journal: Readings, stations: Iterable[Station], at_us: int) -> float | None:

@@ -191,6 +191,9 @@ def _node(config: Config, node: Node, at_us: int) -> Json:
         "paddock": node.paddock,
         "water_point": node.water_point,
         "alerts": [_alert(config, alert) for alert in alerts.node_alerts(node, at_us)],
+        "broken": [
+            {"probe": broken.probe, "channel": broken.channel, "since": _iso(broken.since_us)} for broken in node.broken
+        ],
     }
 
 

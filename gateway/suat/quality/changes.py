@@ -19,7 +19,6 @@ from suat.metrics import SAMPLES_REVISED
 from suat.quality.calibrate import NodeCalibration
 from suat.quality.filters import Key, Revision, cleaning_of, key_of
 from suat.records import KeptSample
-from suat.store.episodes import episodes_of
 from suat.store.journal import Journal
 from suat.store.reader import Reader
 from suat.store.revisions import reaches_behind
@@ -171,7 +170,7 @@ class Changes:
             codes = {*flagged(row.before or b"", BROKEN)} ^ {*flagged(row.body, BROKEN)}
             if row.before is None:
                 if known is None:
-                    known = self._reader.read(lambda connection: episodes_of(connection, self._registration))
+                    known = self._reader.episodes(self._registration)
                 codes |= {episode.code for episode in known if episode.since_us <= row.time_us <= episode.until_us}
             for code in codes:
                 first, last = stretches.get(code, (row.time_us, row.time_us))

@@ -48,6 +48,7 @@ class _Status(Collector):
             yield gauge
         yield self._paddocks()
         yield self._alerts()
+        yield self._broken()
         yield self._last_seen()
         link = CounterMetricFamily("suat_link_frames", "Frames by what became of them", labels=["outcome"])
         for outcome, count in self._status["link"].items():
@@ -70,6 +71,14 @@ class _Status(Collector):
         }
         for labels in sorted(standing):
             gauge.add_metric(labels, 1)
+        return gauge
+
+    def _broken(self) -> Metric:
+        labels = ["node", "probe", "channel"]
+        gauge = GaugeMetricFamily("suat_probe_broken", "1 while the channel's readings are set aside", labels=labels)
+        for node in self._status["nodes"]:
+            for entry in node["broken"]:
+                gauge.add_metric([node["name"], entry["probe"], entry["channel"]], 1)
         return gauge
 
     def _last_seen(self) -> Metric:

@@ -34,6 +34,10 @@ _OF_NODE = (
     "SELECT registration, code, since_us, until_us FROM episode WHERE registration = ?"
     " AND until_us >= ? AND since_us < ? ORDER BY since_us, code"
 )
+_NEWEST = (
+    "SELECT registration, code, max(since_us), until_us FROM episode WHERE registration = ? AND since_us <= ?"
+    " GROUP BY code ORDER BY code"
+)
 
 
 class _Reading(NamedTuple):
@@ -46,6 +50,17 @@ def episodes_of(
 ) -> list[Episode]:
     """The episodes of a node that were there at some time of since_us <= time < until_us, by their beginning."""
     return [Episode(*row) for row in connection.execute(_OF_NODE, (registration, since_us, until_us))]
+
+
+def lasting_episodes(connection: sqlite3.Connection, registration: int, at_us: int) -> list[Episode]:
+    """Those of a node that last at an instant: its channel was not read since, or not yet."""
+    newest = [Episode(*row) for row in connection.execute(_NEWEST, (registration, at_us))]
+    found = []
+    for episode in newest:
+        later = next(_readings(connection, _BEHIND, (registration, episode.until_us), episode.code), None)
+        if at_us <= episode.until_us or later is None or later.time_us > at_us:
+            found.append(episode)
+    return found
 
 
 def find_episodes(connection: sqlite3.Connection, stretch: Episode) -> None:

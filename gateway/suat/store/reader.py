@@ -22,12 +22,14 @@ import numpy as np
 from suat.records import DeviceRecord, Probe, SessionUpdate
 from suat.store.channels import channel_of
 from suat.store.database import damaged, explained, open_reader, unreadable
+from suat.store.episodes import episodes_of, lasting_episodes
 from suat.store.packed import CLEANED, WINDOW, Array, stack, unpack_window
 from suat.store.readings import readings_of
 from suat.store.rows import (
     Alert,
     Assignment,
     Dropped,
+    Episode,
     LastSeen,
     Move,
     OutboxEntry,
@@ -307,6 +309,14 @@ class Reader:
             (registration, since_us, until_us),
         )
         return [(time_us, sound_packed(body, CLEANED, registration, time_us)) for time_us, body in rows]
+
+    def lasting_episodes(self, registration: int, at_us: int) -> list[Episode]:
+        """Broken probes of a node at an instant, by channel."""
+        return self.read(lambda connection: lasting_episodes(connection, registration, at_us))
+
+    def episodes(self, registration: int, since_us: int = 0, until_us: int = _ALWAYS) -> list[Episode]:
+        """Those that were there at some time of since_us <= time < until_us, by their beginning."""
+        return self.read(lambda connection: episodes_of(connection, registration, since_us, until_us))
 
     # Windows
 

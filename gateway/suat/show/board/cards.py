@@ -92,6 +92,7 @@ def page(config: Config, status: Json, language: str) -> Card:
         "troubles": [card for card in points if card["tone"] != "go"],
         "nodes": nodes,
         "silent": sum(node["silent"] for node in nodes),
+        "broken": [line for node in nodes for line in node["broken"]],
         "link": [(words(f"link.{name}"), formatted(language, count)) for name, count in status["link"].items()],
     }
 
@@ -247,7 +248,7 @@ def _water_word(entry: Json) -> tuple[str, str]:
         ("trough_empty" in kinds, "water_empty", "stop"),
         ("critical" in kinds, "water_critical", "stop"),
         ("low" in kinds, "water_low", "soon"),
-        ("node" in kinds, "water_ask", "unknown"),
+        ("node" in kinds or "probe" in kinds, "water_ask", "unknown"),
     )
     return next(((word, tone) for holds, word, tone in words if holds), ("water_fine", "go"))
 
@@ -264,7 +265,10 @@ def _node(words: Words, entry: Json, now: datetime) -> Card:
         else formatted(words.language, _age_s(_moment(last_seen), now), "ago"),
         "battery": _quantity(words, entry["battery_v"], "2", "unit.volt"),
         "signal": _quantity(words, entry["rssi"], "0", "unit.dbm"),
-        "silent": bool(entry["alerts"]),
+        "silent": any(alert["kind"] == "node" for alert in entry["alerts"]),
+        "broken": [
+            alert_sentence(words.config, alert, words.language) for alert in entry["alerts"] if alert["kind"] == "probe"
+        ],
     }
 
 
