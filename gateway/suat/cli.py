@@ -24,6 +24,7 @@ from suat.commands import (
     look,
     modbus,
     recompute,
+    salinity,
     station,
 )
 from suat.errors import SuatError
@@ -85,6 +86,11 @@ app.command(
     short_help="Paddocks, water, nodes and link.",
     epilog=examples("suat status", "suat status --json --at 2026-06-01T18:00:00+05:00"),
 )(look.status)
+app.command(
+    "salinity",
+    short_help="How salty the soil is: class and trend.",
+    epilog=examples("suat salinity", "suat salinity --node upper-3 --since 2026-01-01 --json"),
+)(salinity.salinity)
 app.command(
     "move",
     short_help="Note that a herd was led to a paddock.",

@@ -93,7 +93,7 @@ def test_masses_that_no_soil_has_are_refused(masses: tuple[float, float, float, 
 
 def test_the_extract_of_the_5te_manual() -> None:
     """Decagon 5TE manual: 0.7 dS/m at 0.10 m3/m3 and 1.5 g/cm3 gives an ECe of 0.161 dS/m."""
-    assert extract_ec(0.7, 0.10, 1.5) == pytest.approx(0.161, abs=5e-4)
+    assert extract_ec(0.7, 0.10, porosity(1.5)) == pytest.approx(0.161, abs=5e-4)
 
 
 def test_hilhorst_by_hand() -> None:

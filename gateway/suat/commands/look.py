@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Annotated, Any
 
 import typer
@@ -48,11 +49,14 @@ def readings(
 
 def _chosen(devices: dict[int, DeviceRecord], node: str | None) -> list[int | None]:
     """The registrations to show: all in one walk, or every one that ever had the name."""
-    if node is None:
-        return [None]
-    found: list[int | None] = [number for number, record in devices.items() if node in (record.name, record.dev_eui)]
-    if not found:
-        names = sorted({record.name for record in devices.values()})
+    return [None] if node is None else [record.registration for record in named(devices.values(), node)]
+
+
+def named(devices: Collection[DeviceRecord], node: str | None) -> list[DeviceRecord]:
+    """Every node that ever had the name (or the DevEUI); all if none is given. UsageError: there was none."""
+    found = [record for record in devices if node in (None, record.name, record.dev_eui)]
+    if node is not None and not found:
+        names = sorted({record.name for record in devices})
         raise UsageError(f'--node: there is no node "{node}"{did_you_mean(node, names)}; see: suat device list')
     return found
 

@@ -6,8 +6,6 @@ conductivity by 14 to 48 %.
 
 from __future__ import annotations
 
-from suat.quality.gravimetry import porosity
-
 DRY_PERMITTIVITY = 4.1  # of soil at a conductivity of zero: Hilhorst 2000, as in the Decagon GS3 manual
 DRIEST = 0.10  # m3/m3: below it Hilhorst's relation does not hold (Decagon GS3 manual)
 # NRCS: upper ends of the classes by the conductivity of the saturation extract [dS/m]
@@ -23,12 +21,12 @@ def pore_ec(bulk_ec: float, permittivity: float, temperature_c: float) -> float 
     return water * bulk_ec / (permittivity - DRY_PERMITTIVITY)
 
 
-def extract_ec(pore_ec: float, moisture: float, bulk_density: float) -> float:
+def extract_ec(pore_ec: float, moisture: float, pores: float) -> float:
     """Conductivity of the saturation extract, ECe [dS/m]: the pore water thinned to fill all pores (5TE manual).
 
-    moisture [m3/m3], dry bulk density [g/cm3].
+    moisture and `pores`, the porosity, as shares of the soil's volume.
     """
-    return pore_ec * moisture / porosity(bulk_density)
+    return pore_ec * moisture / pores
 
 
 def salinity_class(extract_ec: float) -> str:
