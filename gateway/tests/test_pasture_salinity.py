@@ -96,7 +96,8 @@ def test_the_command_tells_it(tmp_path: Path, capfd: pytest.CaptureFixture[str])
     config.write_text(
         '[station]\nname = "Asy"\ntimezone = "Asia/Almaty"\nregion = "IN865"\ndata_dir = "data"\n'
         '[[ingest]]\nkind = "semtech_udp"\nbind = "127.0.0.1:1700"\n'
-        '[[paddock]]\nid = "p1"\nname = { en = "P" }\narea_ha = 1\nkind = "summer"\nsoil = "loam"\nalternative = "river"\n'
+        '[[paddock]]\nid = "p1"\nname = { en = "P" }\narea_ha = 1\nkind = "summer"\nsoil = "loam"\n'
+        'alternative = "river"\n'
     )
 
     def suat(*arguments: str) -> tuple[object, str, str]:
