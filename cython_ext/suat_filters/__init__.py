@@ -8,6 +8,7 @@ refused as out of range by the bank. A negative zero counts as zero.
 from suat_filters.bank import FilterBank
 from suat_filters.batch import hampel, rolling_median
 from suat_filters.paths import cpu_path
+from suat_filters.record import judge
 from suat_filters.series import ewma, kalman, resample, theil_sen
 from suat_filters.settings import (
     BROKEN,
@@ -37,6 +38,7 @@ __all__ = [
     "cpu_path",
     "ewma",
     "hampel",
+    "judge",
     "kalman",
     "resample",
     "rolling_median",

@@ -102,9 +102,10 @@ cdef class FilterBank:
     def push(self, Py_ssize_t channel, double t, double x):
         """(value, flags) of one reading at time `t` [s].
 
-        The value is NaN where the reading is missing or must not be used (range, rate, stuck, clock) and the window's
-        median where it is a spike. A time that is not finite or before the channel's last is flagged `clock` and leaves
-        no trace. Raises IndexError if there is no such channel.
+        The value is NaN where the reading is missing or must not be used (range, rate, stuck, clock, broken) and the
+        window's median where it is a spike. A time that is not finite, before the channel's last, or the same for the
+        fifth time is flagged `clock` and leaves no trace, but that `clock_accept` of them in a row which go back begin
+        a new time line. Raises IndexError if there is no such channel.
         """
         cdef double value = 0
         if not 0 <= channel < <Py_ssize_t>self.bank.size():

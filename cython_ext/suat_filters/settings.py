@@ -18,6 +18,7 @@ BROKEN: Final = 256
 
 MIN_WINDOW: Final = 3
 MAX_WINDOW: Final = 999
+MOST_CLOCK: Final = 999
 _MAX_COUNT: Final = 2**31 - 1
 
 
@@ -46,6 +47,12 @@ class ChannelSettings:
     """Variance that the truth gains in a second, for the Kalman smoother; 0 = no smoothing."""
     r: float = 1.0
     """Variance of a reading, for the Kalman smoother."""
+    max_noise: float = 0.0
+    """A reading that sticks out this far from the line between its two neighbours is noise; 0 = not judged."""
+    broken_seconds: float = 0.0
+    """A third of the readings noise or out of range, over about this time: the probe is `broken`; 0 = not judged."""
+    day_swing: float = 0.0
+    """Least swing of a day, lowest to highest, whose wave tells the clock's error; 0 = not judged."""
     rate_accept: int = 3
     """A step that lasts (or goes on the same way) for so many readings is believed; 0 = never."""
     stuck_count: int = 0
@@ -54,6 +61,10 @@ class ChannelSettings:
     """Readings in the Hampel window, odd, 3 to 999; 0 = no spikes are looked for."""
     spike_accept: int = 0
     """So many spikes in a row on the same side are a step, and believed; 0 = never, as in `hampel`."""
+    clock_accept: int = 3
+    """So many readings in a row from before the last one are a clock that was set back; 0 = never believed."""
+    clock_days: int = 3
+    """So many days in a row whose wave is over 3 hours early or late are a wrong clock. Needs `day_swing`."""
 
     def __post_init__(self) -> None:
         for name in NUMBERS:
@@ -73,9 +84,14 @@ class ChannelSettings:
             raise ValueError(f"minimum {self.minimum!r} is above maximum {self.maximum!r}")
         if self.r == 0:
             raise ValueError("r must be above 0")
-        for name in ("rate_accept", "spike_accept"):
+        for name in ("rate_accept", "spike_accept", "clock_accept"):
             if getattr(self, name) == 1:
                 raise ValueError(f"{name} must be 0 or at least 2: one reading proves no step")
+        for name in ("clock_accept", "clock_days"):
+            if getattr(self, name) > MOST_CLOCK:
+                raise ValueError(f"{name} must be at most {MOST_CLOCK}, not {getattr(self, name)}")
+        if self.clock_days == 0:
+            raise ValueError("clock_days must be at least 1")
         if self.window and (self.window % 2 == 0 or not MIN_WINDOW <= self.window <= MAX_WINDOW):
             raise ValueError(f"window must be 0 or odd and {MIN_WINDOW} to {MAX_WINDOW}, not {self.window}")
 

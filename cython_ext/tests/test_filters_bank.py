@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from suat_filters import CLOCK, GAP, RANGE, RATE, SPIKE, ChannelSettings, FilterBank, hampel, kalman
-from suat_filters.reference import Chain
+from suat_filters.reference_bank import Chain
 
 Reading = tuple[float, float]
 
@@ -33,6 +33,9 @@ SETTINGS = st.builds(
     gap_seconds=st.sampled_from([0.0, 5.0]),
     q=st.sampled_from([0.0, 1e-3]),
     r=st.sampled_from([0.01, 1.0]),
+    max_noise=st.sampled_from([0.0, 0.3]),
+    broken_seconds=st.sampled_from([0.0, 4.0]),
+    clock_accept=st.sampled_from([0, 2, 3]),
 )
 STEPS = st.one_of(st.integers(0, 3).map(float), st.sampled_from([0.0, 0.5, 6.0, -1.0, math.nan, math.inf]))
 VALUES = st.one_of(

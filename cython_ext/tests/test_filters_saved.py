@@ -122,19 +122,33 @@ def test_what_is_wrong_is_said() -> None:
     assert "a channel without settings" in refused(sealed(HEADER.pack(*header[:2], 0, 1) + bytes(4)))
 
 
-@pytest.mark.parametrize("field", range(8))
-def test_an_impossible_count_in_a_state_is_refused(field: int) -> None:
-    """The eight counts are the last 32 bytes of a state; the three readings of the window follow."""
+# The counts are the last 40 bytes of a state: where each lies, its form, and something that it can't be.
+COUNTS = {
+    "odd": (0, "<i", -1),
+    "same": (4, "<i", -1),
+    "spikes": (8, "<i", -(2**31)),
+    "covered_ms": (20, "<i", 2**31 - 1),
+    "place": (24, "<h", 3),
+    "held": (26, "<h", 4),
+    "back": (28, "<h", 3),
+    "still": (30, "<h", 4),
+    "run": (32, "<h", 3),
+    "learnt": (34, "<h", 8),
+    "shifted": (36, "<h", 91),
+    "trend": (38, "<b", 2),
+    "known": (39, "<B", 8),
+}
+
+
+@pytest.mark.parametrize("field", COUNTS)
+def test_an_impossible_count_in_a_state_is_refused(field: str) -> None:
+    """The counts are the last 40 bytes of a state; the three readings of the window follow."""
+    place, form, impossible = COUNTS[field]
     bank = FilterBank(1, ChannelSettings(window=3))
     body = bytearray(bank.save()[:-4])
-    at = len(body) - 3 * 8 - 32 + 4 * field
-    body[at : at + 4] = struct.pack("<i", -(2**31))
-    try:
-        FilterBank.load(sealed(bytes(body)))
-    except ValueError as error:
-        assert "impossible state" in str(error)
-    else:
-        assert field >= 6, "only the two yes-or-no words may hold anything"
+    at = len(body) - 3 * 8 - 40 + place
+    body[at : at + struct.calcsize(form)] = struct.pack(form, impossible)
+    assert "impossible state" in refused(sealed(bytes(body)))
 
 
 def test_a_hundred_thousand_channels_are_back_within_half_a_second() -> None:
