@@ -5,6 +5,8 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libcpp cimport bool as cbool
 from libcpp.vector cimport vector
 
+from suat_filters.paths cimport Kernels
+
 
 cdef extern from "kernels/bank.hpp" namespace "suat" nogil:
     const uint32_t SAVED_FORM
@@ -18,6 +20,7 @@ cdef extern from "kernels/bank.hpp" namespace "suat" nogil:
         double since, until
 
     cppclass Bank:
+        void use(const Kernels* chosen)
         size_t size()
         const uint32_t* kinds()
         void admit(const Settings& settings) except +

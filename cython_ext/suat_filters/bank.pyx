@@ -12,6 +12,7 @@ from libc.string cimport memcpy
 from libcpp cimport bool as cbool
 
 from suat_filters.bank cimport SAVED_FORM, Settings
+from suat_filters.paths cimport kernels
 
 from suat_filters.settings import COUNTS, NUMBERS, ChannelSettings
 
@@ -31,6 +32,9 @@ def _packed(settings):
 
 cdef class FilterBank:
     """`n_channels` channels with the same settings, or with one ChannelSettings each."""
+
+    def __cinit__(self):
+        self.bank.use(kernels())
 
     def __init__(self, n_channels, settings):
         if self.rows is not None:

@@ -35,6 +35,12 @@ for x in (rng.normal(size=9000), np.round(rng.normal(size=9000), 1), odd):
     digest.update(np.array(f.theil_sen(t[:300], x[:300])).tobytes())
     for column in f.resample(t, x, 3600.0).values():
         digest.update(column.tobytes())
+    limits = dict(max_rate=1e-3, stuck_count=3, spike_accept=3, resolution=0.01, gap_seconds=1700.0, minimum=-9.0)
+    settings = [f.ChannelSettings(window=window, q=1e-6, **limits) for window in (0, 3, 5, 25, 49, 127, 129, 999)]
+    bank = f.FilterBank(8, settings)
+    for part in bank.push_many(np.tile(np.arange(8), 9000), np.repeat(t, 8), np.repeat(x, 8)):
+        digest.update(part.tobytes())
+    digest.update(repr(bank.revisions()).encode() + bank.save())
 print(f.cpu_path(), digest.hexdigest())
 """
 

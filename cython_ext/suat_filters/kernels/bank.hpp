@@ -1,15 +1,35 @@
 // The channels whose readings are judged, one contiguous block of state each.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
+#include <limits>
 #include <mutex>
+#include <new>
+#include <vector>
 
-#include "kernels/channel.hpp"
+#include "kernels/paths.hpp"
+#include "kernels/state.hpp"
 
 namespace suat {
+
+// What was thought better of and has not been asked for yet.
+struct Told final : Revisions {
+    std::vector<Revision> list;
+    std::atomic<bool> any{false};
+
+    void add(const Revision& revision) override {
+        list.push_back(revision);
+        any.store(true, std::memory_order_relaxed);
+    }
+};
 
 // Calls from several threads take turns.
 class Bank {
 public:
+    // Before anything else: by what the readings are judged.
+    void use(const Kernels* chosen) { kernels = chosen; }
+
     size_t size() const { return kind.size(); }
     const uint32_t* kinds() const { return kind.data(); }
 
@@ -35,18 +55,20 @@ public:
             place.push_back(static_cast<uint32_t>(memory.size()));
             kind.push_back(which[i]);
             memory.resize(memory.size() + units_of(which[i]));
-            channel(size() - 1).reset();
+            kernels->reset(blocks(), size() - 1);
         }
     }
 
     void reset(size_t i) {
         const std::lock_guard<std::mutex> turn(one_at_a_time);
-        channel(i).reset();
+        check(i);
+        kernels->reset(blocks(), i);
     }
 
     uint16_t push(size_t i, double t, double x, double& value) {
         const std::lock_guard<std::mutex> turn(one_at_a_time);
-        return channel(i).push(t, x, value);
+        check(i);
+        return kernels->judge(blocks(), i, t, x, value);
     }
 
     // False, and nothing done, when one of the channels does not exist.
@@ -54,20 +76,18 @@ public:
         const std::lock_guard<std::mutex> turn(one_at_a_time);
         for (size_t i = 0; i < n; ++i)
             if (which[i] < 0 || static_cast<uint64_t>(which[i]) >= size()) return false;
-        for (size_t i = 0; i < n; ++i) {
-            if (i + AHEAD < n) fetch(static_cast<size_t>(which[i + AHEAD]));
-            flags[i] = channel(static_cast<size_t>(which[i])).push(t[i], x[i], values[i]);
-        }
+        kernels->judge_many(blocks(), which, t, x, values, flags, n);
         return true;
     }
 
     // Whether there are revisions to be taken.
-    bool revised() const { return !revisions.empty(); }
+    bool revised() const { return told.any.load(std::memory_order_relaxed); }
 
-    Revisions take_revisions() {
+    std::vector<Revision> take_revisions() {
         const std::lock_guard<std::mutex> turn(one_at_a_time);
-        Revisions taken;
-        taken.swap(revisions);
+        std::vector<Revision> taken;
+        taken.swap(told.list);
+        told.any = false;
         return taken;
     }
 
@@ -94,7 +114,7 @@ public:
         for (size_t i = 0; i < size(); ++i) {
             std::memcpy(block(i), from, saved_bytes(kind[i]));
             from += saved_bytes(kind[i]);
-            if (!channel(i).restore()) return false;
+            if (!kernels->restore(blocks(), i)) return false;
         }
         return true;
     }
@@ -103,26 +123,19 @@ public:
     size_t bytes() const { return memory.size() * sizeof(Unit) + size() * (sizeof(uint32_t) * 2); }
 
 private:
-    static constexpr size_t AHEAD = 4;  // readings: by then the state has come from memory
-
-    struct alignas(32) Unit {  // blocks begin where a vector may
-        unsigned char bytes[32];
+    struct alignas(UNIT) Unit {
+        unsigned char bytes[UNIT];
     };
 
-    size_t units_of(uint32_t row) const { return (bytes_of(table[row].window) + sizeof(Unit) - 1) / sizeof(Unit); }
+    size_t units_of(uint32_t row) const { return (bytes_of(table[row].window) + UNIT - 1) / UNIT; }
 
     unsigned char* block(size_t i) { return memory[place[i]].bytes; }
 
-    void fetch(size_t i) {
-        const unsigned char* at = block(i);
-        const size_t end = bytes_of(table[kind[i]].window);
-        for (size_t line = 0; line < end && line < 640; line += 64) __builtin_prefetch(at + line, 1);
+    Blocks blocks() {
+        return {reinterpret_cast<unsigned char*>(memory.data()), place.data(), kind.data(), table.data(), &told};
     }
 
-    Channel channel(size_t i) {
-        SUAT_CHECK(i < kind.size());
-        return Channel(block(i), table[kind[i]], static_cast<uint32_t>(i), revisions);
-    }
+    void check([[maybe_unused]] size_t i) const { SUAT_CHECK(i < kind.size()); }
 
     // At least doubled, so that channels which come one by one are not moved each time.
     template <class T>
@@ -133,7 +146,8 @@ private:
     std::vector<Unit> memory;
     std::vector<uint32_t> place, kind;
     std::vector<Settings> table;
-    Revisions revisions;
+    Told told;
+    const Kernels* kernels = nullptr;
     std::mutex one_at_a_time;
 };
 

@@ -1,9 +1,11 @@
 // The quality chain of one reading: how a channel's next reading is judged.
 #pragma once
 
+#include "kernels/held.hpp"
 #include "kernels/wave.hpp"
 
 namespace suat {
+namespace {
 
 constexpr double OPENS = 1.0 / 3;        // share of doubtful readings at which a probe counts as broken
 constexpr double CLOSES = 1.0 / 12;      // and at which it no longer does
@@ -14,15 +16,14 @@ constexpr int STANDSTILL = 3;            // readings after the first that may ha
 // One channel: where its state lies, and the settings that apply.
 struct Channel {
     State& s;
-    double* ring;    // the readings of the window as they came
-    double* sorted;  // the same, sorted, and its guard
     const Settings& p;
+    const Held window;
     const uint32_t number;
     Revisions& revisions;
 
     Channel(unsigned char* block, const Settings& settings, uint32_t which, Revisions& to)
-        : s(*reinterpret_cast<State*>(block)), ring(reinterpret_cast<double*>(block + sizeof(State))),
-          sorted(ring + settings.window), p(settings), number(which), revisions(to) {}
+        : s(*reinterpret_cast<State*>(block)), p(settings),
+          window(reinterpret_cast<double*>(block + sizeof(State)), settings.window), number(which), revisions(to) {}
 
     void reset() {
         s = State{};
@@ -33,37 +34,32 @@ struct Channel {
     void forget_window() {
         s.place = s.held = 0;
         s.spikes = 0;
-        if (!p.window) return;
-        std::fill(ring, ring + p.window, INF);
-        clear(sorted, p.window);
+        window.clear();
     }
 
     // After state and ring were put back. False when they cannot have come from here.
     bool restore() {
         if (!sound()) return false;
-        if (!p.window) return true;
-        clear(sorted, p.window);
-        std::copy(ring, ring + p.window, sorted);
-        std::sort(sorted, sorted + s.held);
+        window.sort(s.held);
         return true;
     }
 
     bool sound() const {
         const int w = p.window;
-        if (s.place < 0 || s.held < 0 || s.held > w || s.place >= std::max(w, 1)) return false;
+        if (s.place < 0 || s.held < 0 || s.held > w || s.place >= (w ? w : 1)) return false;
         if (s.held < w && s.place != s.held) return false;
         if (s.odd < 0 || s.same < 0 || s.trend < -1 || s.trend > 1 || s.known > (GOOD | SMOOTH | EPISODE)) return false;
-        if (s.spikes == std::numeric_limits<int32_t>::min() || s.seen_t != s.seen_t) return false;
-        if (s.back < 0 || s.back >= std::max(p.clock_accept, 1) || s.still < 0 || s.still > STANDSTILL) return false;
+        if (s.spikes == INT32_MIN || s.seen_t != s.seen_t) return false;
+        if (s.back < 0 || s.back >= (p.clock_accept ? p.clock_accept : 1) || s.still < 0 || s.still > STANDSTILL) return false;
         if (s.run < 0 || s.run >= p.clock_days || s.learnt < 0 || s.learnt > LEARNT) return false;
         if (s.shifted < 0 || s.shifted > LONGEST_ERROR || s.covered_ms < 0 || s.covered_ms > 2 * 86'400'000) return false;
         for (int k = 0; k < w; ++k)
-            if (k < s.held ? !std::isfinite(ring[k]) : ring[k] != INF) return false;
+            if (k < s.held ? !std::isfinite(window.ring[k]) : window.ring[k] != INF) return false;
         return true;
     }
 
     void revise(double since, double until, uint16_t set, uint16_t clear) {
-        if (since <= until) revisions.push_back({number, set, clear, since, until});
+        if (since <= until) revisions.add({number, set, clear, since, until});
     }
 
     // The level has changed in truth: what was known of the old one would only be in the way.
@@ -176,7 +172,7 @@ struct Channel {
 
     bool stuck(double t, double x, double last) {
         if (s.same && x == last) {
-            s.same += s.same < std::numeric_limits<int32_t>::max();
+            s.same += s.same < INT32_MAX;
         } else {
             s.same = 1;
             s.same_t = t;
@@ -186,9 +182,7 @@ struct Channel {
     }
 
     void hold(double x) {
-        const double old = ring[s.place], fresh = x + 0.0;
-        replace(sorted, p.window, old, fresh);
-        ring[s.place] = fresh;
+        window.hold(x, s.place);
         s.place = static_cast<int16_t>(s.place + 1 == p.window ? 0 : s.place + 1);
         s.held = static_cast<int16_t>(s.held + (s.held < p.window));
     }
@@ -196,10 +190,10 @@ struct Channel {
     // Hampel over the trailing window, x in it; gives what stands for x. The resolution is the least sigma.
     double despike(double t, double x, double last, uint16_t& flags) {
         hold(x);
-        const double m = median_of(sorted, s.held);
+        const double m = window.median(s.held);
         const double distance = std::fabs(x - m);
         const double scale = p.n_sigmas * MAD_TO_SIGMA;
-        if (!(distance > scale * mad_of(sorted, s.held, m) && distance > p.n_sigmas * p.resolution)) {
+        if (!(distance > scale * window.mad(s.held, m) && distance > p.n_sigmas * p.resolution)) {
             s.spikes = 0;
             return x;
         }
@@ -225,13 +219,13 @@ struct Channel {
         s.known |= GOOD;
     }
 
-    double smooth(double t, double x) {
-        Kalman kalman{t, s.smooth_x, s.smooth_p};  // what the truth gained since is in smooth_p already
-        if (s.known & SMOOTH) kalman.update(t, x, p.q, p.r); else kalman.begin(t, x, p.r);
+    // As suat::Kalman does it; what the truth has gained since is in smooth_p already.
+    double smooth(double x) {
+        const double gain = s.known & SMOOTH ? s.smooth_p / (s.smooth_p + p.r) : 1;
+        s.smooth_x = s.known & SMOOTH ? s.smooth_x + gain * (x - s.smooth_x) : x;
+        s.smooth_p = gain * p.r;
         s.known |= SMOOTH;
-        s.smooth_x = kalman.x;
-        s.smooth_p = kalman.p;
-        return kalman.x;
+        return s.smooth_x;
     }
 
     uint16_t push(double t, double x, double& value) {
@@ -266,7 +260,7 @@ struct Channel {
         value = p.window ? despike(t, x, last_t, flags) : x;
         if (!(flags & SPIKE)) believe(t, x, last_t);
         if (p.q > 0) {
-            value = smooth(t, value);
+            value = smooth(value);
         }
         if (s.shifted) {
             value = NOTHING;
@@ -276,4 +270,5 @@ struct Channel {
     }
 };
 
+}  // namespace
 }  // namespace suat

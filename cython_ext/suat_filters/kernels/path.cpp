@@ -3,6 +3,7 @@
 #include "kernels/paths.hpp"
 
 #include "kernels/buckets.hpp"
+#include "kernels/judging.hpp"
 #include "kernels/lanes.hpp"
 #include "kernels/smooth.hpp"
 
@@ -15,6 +16,10 @@ extern const Kernels SUAT_TABLE = {
     ewma,
     kalman,
     summarise,
+    reset,
+    restore,
+    judge,
+    judge_many,
 };
 
 }  // namespace suat

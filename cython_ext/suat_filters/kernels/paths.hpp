@@ -24,6 +24,20 @@ struct Columns {
 
 constexpr size_t SMALL = 512;  // readings in a bucket for `summarise`, at most
 
+struct Settings;
+struct Revisions;
+
+// Where the channels of a bank have their states, and what is set for each kind of them.
+struct Blocks {
+    unsigned char* memory;
+    const uint32_t* place;  // of a channel's block, in units of memory
+    const uint32_t* kind;   // row of the settings
+    const Settings* settings;
+    Revisions* revisions;
+};
+
+constexpr size_t UNIT = 16;  // bytes
+
 struct Kernels {
     // Doubles of memory that the two below need for windows of w.
     size_t (*window_memory)(int w);
@@ -37,6 +51,15 @@ struct Kernels {
     // Of buckets that hold x[begin[i]] to x[begin[i + 1] - 1]. Those without a valid reading are left out; gives how
     // many are written.
     size_t (*summarise)(const double* x, const size_t* begin, const double* start, size_t buckets, const Columns& out);
+    // As if nothing had been read on the channel.
+    void (*reset)(const Blocks& blocks, size_t channel);
+    // After state and ring were put back; false when they cannot have come from here.
+    bool (*restore)(const Blocks& blocks, size_t channel);
+    // Flags of one reading, and what stands for it.
+    uint16_t (*judge)(const Blocks& blocks, size_t channel, double t, double x, double& value);
+    void (*judge_many)(
+        const Blocks& blocks, const int64_t* channels, const double* t, const double* x, double* values, uint16_t* flags,
+        size_t n);
 };
 
 struct Path {

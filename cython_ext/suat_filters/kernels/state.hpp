@@ -2,9 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
-#include "kernels/series.hpp"
+#include "kernels/held.hpp"
 
 namespace suat {
 
@@ -49,9 +48,7 @@ constexpr uint32_t SAVED_FORM = 4;  // another State or Settings, another number
 // What is saved of a channel: its state and the ring. The sorted window behind them follows from the ring.
 inline size_t kept_of(int window) { return sizeof(State) + sizeof(double) * static_cast<size_t>(window); }
 
-inline size_t bytes_of(int window) {
-    return kept_of(window) + (window ? sizeof(double) * static_cast<size_t>(window + GUARDS) : 0);
-}
+inline size_t bytes_of(int window) { return kept_of(window) + sizeof(double) * static_cast<size_t>(places_of(window)); }
 
 // A change of mind: the channel's readings of since <= t <= until, all pushed before the present one, lose the flags
 // `clear`, then get `set`.
@@ -61,6 +58,8 @@ struct Revision {
     double since, until;
 };
 
-typedef std::vector<Revision> Revisions;
+struct Revisions {
+    virtual void add(const Revision& revision) = 0;
+};
 
 }  // namespace suat

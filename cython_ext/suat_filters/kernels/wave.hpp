@@ -9,6 +9,7 @@
 #include "kernels/state.hpp"
 
 namespace suat {
+namespace {
 
 constexpr double DAY = 86400;
 constexpr double LONGEST_STEP = DAY / 4;          // between two readings of a day's wave
@@ -94,4 +95,5 @@ private:
     }
 };
 
+}  // namespace
 }  // namespace suat
