@@ -13,6 +13,7 @@ from suat import hardware, preflight, running, timekeeping
 from suat.config import Config
 from suat.ingest.bus.condition import wired_condition
 from suat.network.wired import is_wired
+from suat.records import Flag
 from suat.show.condition import board_condition, own_page
 from suat.store.channels import BY_CODE
 from suat.store.condition import condition
@@ -186,6 +187,11 @@ def _probes(reader: Reader, now_us: int) -> Iterator[Finding]:
                 f"{whose}: {channel.name} is broken since {timekeeping.iso(episode.since_us)}, and not used",
                 "check the probe, its plug and its cable; it is believed again when it is sound",
             )
+        for reading in reader.latest(device.registration):
+            if reading.flags & Flag.UNCALIBRATED:
+                whose = f"{device.name}, {device.probe_name(reading.group)}"
+                todo = "suat calibrate" if reading.channel == "moisture" else "give the water point its sensor_height_m"
+                yield Finding("look", f"{whose}: {reading.channel} is not calibrated, and no number", todo)
 
 
 def _link(counters: dict[str, int]) -> Iterator[Finding]:

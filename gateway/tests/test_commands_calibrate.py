@@ -17,6 +17,8 @@ from xml.etree import ElementTree
 
 import pytest
 from suat.cli import app, run_app
+from suat.config import load
+from suat.doctor import examine
 from suat.quality.gravimetry import WATER_G_CM3
 from suat.records import Admitted, Batch, DeviceRecord, Probe, Row, SessionUpdate
 from suat.store.journal import Journal
@@ -212,6 +214,19 @@ def test_temperature_is_found_in_the_journal_and_taken_out(site: Site) -> None:
 
     assert day_and_night(before) > 0.001  # 10 K at 0.05 % of a count of 0.2 to 0.4
     assert day_and_night(after) < 0.2 * day_and_night(before)
+
+
+def test_the_doctor_sends_people_here(site: Site) -> None:
+    site.suat("refilter")
+
+    def said() -> list[str]:
+        found = examine(load(site.config), START_US + DAYS * 24 * HOUR_US)
+        return [f"{one.what}; {one.todo}" for one in found if "not calibrated" in one.what]
+
+    assert said() == ["upper-3, upper: moisture is not calibrated, and no number; suat calibrate"]
+    site.calibrate("use", "--coefficients", "0.5,-0.5")
+    site.suat("refilter")
+    assert said() == []
 
 
 def test_a_core_waits_in_the_oven(site: Site) -> None:

@@ -18,9 +18,10 @@ from suat.store.calibration import (
     points,
     weigh,
 )
-from suat.store.database import JournalError, open_writer
+from suat.store.database import JournalError, damage_note, open_writer
 from suat.store.journal import Journal
 from suat.store.rows import Curve, ProbeCurve
+from suat.store.salvage import mend
 from suat_sim.kept import device
 
 AIR = Point(1, "probe1", "air", "air", 10, "count", 0.82, 12.5, made_by="A")
@@ -81,9 +82,10 @@ def test_curves_come_back_and_the_newest_counts(journal: Journal) -> None:
         assert reader.read(all_curves) == [older, CURVE._replace(dropped_us=200)]
 
 
-def test_curves_of_an_older_program_mean_what_they_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Version 6: coefficients of the count as it was sent."""
-    path = tmp_path / "journal.db"
+@pytest.fixture
+def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A journal of version 6 with a curve: coefficients of the count as it was sent."""
+    path = tmp_path / "old.db"
     scripts = database._migrations()
     with monkeypatch.context() as patch:
         patch.setattr(database, "_migrations", lambda: scripts[:6])
@@ -96,8 +98,27 @@ def test_curves_of_an_older_program_mean_what_they_meant(tmp_path: Path, monkeyp
         " VALUES (1, 'probe2', '[0.1, 0.5]', 0.02, 7)"
     )
     connection.close()
-    with Journal(path) as journal, journal.reader() as reader:
-        assert reader.read(curves) == {(1, "probe2"): Curve(1, "probe2", ProbeCurve((0.1, 0.5)), 0.02, 7)}
+    return path
+
+
+OLD = Curve(1, "probe2", ProbeCurve((0.1, 0.5)), 0.02, 7)
+
+
+def test_curves_of_an_older_program_mean_what_they_meant(old: Path) -> None:
+    with Journal(old) as journal, journal.reader() as reader:
+        assert reader.read(curves) == {(1, "probe2"): OLD}
+
+
+def test_a_damaged_journal_gives_its_calibrations_back(old: Path) -> None:
+    """Rows of both forms: before and after the columns were added."""
+    with Journal(old) as journal:
+        add_points(journal, [AIR, CORE])
+        add_curve(journal, CURVE)
+    damage_note(old).write_text("found while it was used")
+    assert mend(old, 1_780_000_000_000_000) is not None
+    with Journal(old) as journal, journal.reader() as reader:
+        assert reader.read(points) == [AIR, CORE]
+        assert reader.read(curves) == {(1, "probe1"): CURVE, (1, "probe2"): OLD}
 
 
 @pytest.mark.parametrize("spoiled", ["water = air", "per_kelvin = 3", "coefficients = '[]'", "points = 'no JSON'"])
