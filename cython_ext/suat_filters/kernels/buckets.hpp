@@ -2,21 +2,34 @@
 // all give the same bits.
 #pragma once
 
-#include "kernels/vectors.hpp"
+#include "kernels/common.hpp"
+#include "kernels/lanes.hpp"
+#include "kernels/paths.hpp"
 
 namespace suat {
 namespace {
 
-SUAT_INLINE void exchange(Lanes& low, Lanes& high) {
-    const Lanes a = low, b = high;
-    low = b < a ? b : a;
-    high = b < a ? a : b;
+constexpr size_t SIDE = LANES < 4 ? LANES : 4;  // buckets at a time: measured, more take too long to gather
+typedef double Side __attribute__((vector_size(8 * SIDE)));
+
+SUAT_INLINE void exchange(Side& low, Side& high) {
+    const Side a = low, b = high;
+    low = a < b ? a : b;
+    high = a > b ? a : b;
 }
 
-// Sorts `size` rows, lane by lane: merge exchange (Batcher; Knuth, The Art of Computer Programming 5.2.2, algorithm M).
-SUAT_INLINE void sort_rows(Lanes* rows, size_t size) {
-    size_t top = 1;
-    while (2 * top < size) top *= 2;
+constexpr size_t power_below(size_t size) {
+    size_t power = 1;
+    while (2 * power < size) power *= 2;
+    return power;
+}
+
+struct Middle { Side left, right; };
+
+// The middle two of an even number of rows in order, lane by lane. Merge exchange (Batcher; Knuth, The Art of Computer
+// Programming 5.2.2, algorithm M).
+SUAT_APART Middle middle_of_many(Side* rows, size_t size) {
+    const size_t top = power_below(size);
     for (size_t p = top; p; p /= 2) {
         size_t remainder = 0, distance = p;
         for (size_t q = top;; q /= 2) {
@@ -27,18 +40,13 @@ SUAT_INLINE void sort_rows(Lanes* rows, size_t size) {
             remainder = p;
         }
     }
+    return {rows[size / 2 - 1], rows[size / 2]};
 }
 
-constexpr size_t below_power(size_t size) {
-    size_t top = 1;
-    while (2 * top < size) top *= 2;
-    return top;
-}
-
-// The same without a loop, in registers.
-template <size_t SIZE> SUAT_INLINE void sort_few(Lanes* rows) {
-    constexpr size_t TOP = below_power(SIZE);
-    Lanes v[SIZE];
+// The same without its loops: the compiler leaves out what the middle does not need.
+template <size_t SIZE> SUAT_APART Middle middle_of(const Side* rows) {
+    constexpr size_t TOP = power_below(SIZE);
+    Side v[SIZE];
 #pragma GCC unroll 64
     for (size_t i = 0; i < SIZE; ++i) v[i] = rows[i];
 #pragma GCC unroll 64
@@ -50,71 +58,85 @@ template <size_t SIZE> SUAT_INLINE void sort_few(Lanes* rows) {
                 const size_t remainder = q == TOP ? 0 : p, distance = q == TOP ? p : 2 * q - p;
                 if ((i & p) == remainder && i + distance < SIZE) exchange(v[i], v[i + distance]);
             }
-#pragma GCC unroll 64
-    for (size_t i = 0; i < SIZE; ++i) rows[i] = v[i];
+    return {v[SIZE / 2 - 1], v[SIZE / 2]};
 }
 
-constexpr size_t FEW = 32;
+struct Network {
+    size_t size;
+    Middle (*middle)(const Side* rows);
+};
 
-// Up to FEW rows; those up to the next size that has its own code hold INF.
-SUAT_INLINE void sort(Lanes* rows, size_t size) {
-    if (size <= 1) return;
-    else if (size <= 2) sort_few<2>(rows);
-    else if (size <= 4) sort_few<4>(rows);
-    else if (size <= 6) sort_few<6>(rows);
-    else if (size <= 8) sort_few<8>(rows);
-    else if (size <= 12) sort_few<12>(rows);
-    else if (size <= 16) sort_few<16>(rows);
-    else if (size <= 20) sort_few<20>(rows);
-    else if (size <= 24) sort_few<24>(rows);
-    else if (size <= FEW) sort_few<FEW>(rows);
-    else sort_rows(rows, size);
-}
+constexpr Network NETWORKS[] = {
+    {2, middle_of<2>},   {4, middle_of<4>},   {6, middle_of<6>},   {8, middle_of<8>},   {12, middle_of<12>},
+    {16, middle_of<16>}, {20, middle_of<20>}, {24, middle_of<24>}, {32, middle_of<32>}, {48, middle_of<48>},
+    {64, middle_of<64>},
+};
+constexpr size_t MOST_UNROLLED = 64;
 
 // As Kernels says it; no bucket holds more than SMALL readings.
 SUAT_APART size_t summarise(
     const double* x, const size_t* begin, const double* start, size_t buckets, const Columns& out) {
-    Lanes rows[SMALL];
+    const Side nothing = Side{} + NOTHING;
     size_t kept = 0;
-    for (size_t first = 0; first < buckets; first += LANES) {
-        const size_t lanes = buckets - first < LANES ? buckets - first : LANES;
-        const double* from[LANES];
-        size_t size[LANES], least = SMALL, most = 0;
-        for (size_t lane = 0; lane < LANES; ++lane) {
-            const size_t bucket = first + (lane < lanes ? lane : 0);
+    for (size_t first = 0; first < buckets; first += SIDE) {
+        const size_t lanes = buckets - first < SIDE ? buckets - first : SIDE;
+        const double* from[SIDE];
+        size_t last_row[SIDE], least = SMALL, most = 0;
+        Side size;
+        for (size_t lane = 0; lane < SIDE; ++lane) {
+            const size_t bucket = first + (lane < lanes ? lane : 0), rows = begin[bucket + 1] - begin[bucket];
             from[lane] = x + begin[bucket];
-            size[lane] = begin[bucket + 1] - begin[bucket];
-            least = size[lane] < least ? size[lane] : least;
-            most = size[lane] > most ? size[lane] : most;
+            last_row[lane] = rows - 1;
+            size[lane] = static_cast<double>(rows);
+            least = rows < least ? rows : least;
+            most = rows > most ? rows : most;
         }
-        Lanes high = all(-INF), last{}, sum{}, lost{}, count{};
-        for (size_t row = 0; row < most; ++row) {
-            Lanes value;
-            if (row < least) for (int lane = 0; lane < LANES; ++lane) value[lane] = from[lane][row];
-            else for (int lane = 0; lane < LANES; ++lane) value[lane] = row < size[lane] ? from[lane][row] : NOTHING;
-            const Counts valid = value == value;
-            const Lanes term = valid ? value : all(0), key = valid ? value + 0.0 : all(INF);
-            rows[row] = key;
-            count += valid ? all(1) : all(0);
+        Side keys[SMALL], low = Side{} + INF, high = -low, last{}, sum{}, lost{}, count{};
+        // What stands for a missing reading: an infinity of either sign in turn, so that the middle stays where it is.
+        Side absent = Side{} + INF;
+        const auto take = [&](size_t row, Side value) __attribute__((always_inline)) {
+            const auto valid = value == value;
+            const Side key = value + 0.0, term = valid ? value : Side{};
+            keys[row] = valid ? key : absent;
+            absent = valid ? absent : -absent;
+            count += valid ? Side{} + 1 : Side{};
             last = valid ? value : last;
-            high = value + 0.0 > high ? value + 0.0 : high;
-            const Lanes grown = sum + term, part = grown - sum;  // Knuth's two-sum keeps what the addition rounds away
+            low = key < low ? key : low;
+            high = key > high ? key : high;
+            const Side grown = sum + term, part = grown - sum;  // Knuth's two-sum keeps what the addition rounds away
             lost += (sum - (grown - part)) + (term - part);
             sum = grown;
+        };
+        for (size_t row = 0; row < least; ++row) {
+            Side value;
+            for (size_t lane = 0; lane < SIDE; ++lane) value[lane] = from[lane][row];
+            take(row, value);
         }
-        for (size_t row = most; row < 2 * most && row < FEW; ++row) rows[row] = all(INF);
-        sort(rows, most);
-        const Lanes whole = sum + lost, mean = known((sum - sum == 0 ? whole : sum) / count);
+        for (size_t row = least; row < most; ++row) {
+            Side value;
+            for (size_t lane = 0; lane < SIDE; ++lane)
+                value[lane] = from[lane][row < last_row[lane] ? row : last_row[lane]];
+            take(row, static_cast<double>(row) < size ? value : nothing);
+        }
+        const Network* network = NETWORKS;
+        while (most <= MOST_UNROLLED && network->size < most) ++network;
+        const size_t filled = most <= MOST_UNROLLED ? network->size : most + (most & 1);
+        for (size_t row = most; row < filled; ++row) {
+            keys[row] = absent;
+            absent = -absent;
+        }
+        const Middle middle = most <= MOST_UNROLLED ? network->middle(keys) : middle_of_many(keys, filled);
+        const Side whole = sum + lost, mean = (sum - sum == 0 ? whole : sum) / count;
+        const Side mid = (middle.left + middle.right) / 2;
         for (size_t lane = 0; lane < lanes; ++lane) {
-            const size_t n = static_cast<size_t>(count[lane]);
-            const size_t right = n / 2, left = n ? (n - 1) / 2 : 0;
+            const int64_t n = static_cast<int64_t>(count[lane]);
+            const double median = n & 1 ? middle.left[lane] : mid[lane];
             out.start[kept] = start[first + lane];
-            out.count[kept] = static_cast<int64_t>(n);
-            out.min[kept] = rows[0][lane];
+            out.count[kept] = n;
+            out.min[kept] = low[lane];
             out.max[kept] = high[lane];
-            out.mean[kept] = mean[lane];
+            out.mean[kept] = mean[lane] == mean[lane] ? mean[lane] : NOTHING;
             out.last[kept] = last[lane];
-            const double median = left == right ? rows[left][lane] : (rows[left][lane] + rows[right][lane]) / 2;
             out.median[kept] = median == median ? median : NOTHING;
             kept += n > 0;
         }

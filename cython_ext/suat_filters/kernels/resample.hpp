@@ -39,17 +39,27 @@ struct Cut {
     size_t size() const { return start.size(); }
 };
 
-// First index from `low` on whose time is not below `end`; a guess that is near is looked at first.
+// First index from `low` on whose time is not below `end`: looked for about a guess without a branch, else by halving.
 inline size_t first_from(const double* t, size_t low, size_t n, size_t guess, double end) {
-    constexpr size_t NEAR = 4;
-    size_t at = std::min(low + guess, n);
-    for (size_t steps = 0; steps < NEAR; ++steps) {
-        if (at < n && t[at] < end) ++at;
-        else if (at > low && !(t[at - 1] < end)) --at;
-        else return at;
+    constexpr size_t NEAR = 8;
+    const size_t from = guess > low + NEAR / 2 ? guess - NEAR / 2 : low;
+    if (from + NEAR <= n) {
+        size_t before = 0;
+        for (size_t i = 0; i < NEAR; ++i) before += t[from + i] < end;
+        if (before < NEAR && (before || from == low)) return from + before;
     }
-    size_t high = low, step = 1;
-    while (high < n && t[high] < end) { low = high + 1; high = std::min(n, high + step); step *= 2; }
+    size_t high = std::min(std::max(low, guess), n), step = 1;
+    if (high < n && t[high] < end)
+        for (; high < n && t[high] < end; step *= 2) {
+            low = high + 1;
+            high = std::min(n, high + step);
+        }
+    else
+        for (size_t down = high; down > low; step *= 2) {
+            down = down - low > step ? down - step : low;
+            if (t[down] < end) { low = down + 1; break; }
+            high = down;
+        }
     return static_cast<size_t>(std::lower_bound(t + low, t + high, end) - t);
 }
 
@@ -63,7 +73,7 @@ inline Cut cut(const double* t, size_t n, double width, double origin) {
         k = at && t[at] < edges.at(k + 2) ? k + 1 : edges.of(t[at]);
         found.start.push_back(edges.at(k));
         found.begin.push_back(at);
-        const size_t next = first_from(t, at, n, size, edges.at(k + 1));
+        const size_t next = first_from(t, at, n, at + size, edges.at(k + 1));
         SUAT_CHECK(at < next && next <= n);
         size = next - at;
         at = next;

@@ -44,7 +44,7 @@ struct Ewma {
 
 // As suat::Kalman does it, step by step.
 struct Walk {
-    static constexpr int GROUPS = 2;  // one fills the other's wait for its division
+    static constexpr int GROUPS = LANES < 8 ? 8 / LANES : 1;  // one fills the other's wait for its division
     double q, r;
 
     struct State { Lanes y{}, p{}, seen = all(-INF); };
