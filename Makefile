@@ -1,5 +1,6 @@
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
+LOGGERS := ../shared/data/usses
 
 .PHONY: help demo test lint bench figures dashboards setup-demo setup-test setup-bench clean
 
@@ -26,8 +27,9 @@ lint: setup-test ## ruff and mypy
 bench: setup-bench ## measure the hot paths beside their peers; ratios and absolute figures
 	$(PYTHON) tools/bench.py
 
-figures: setup-bench ## measure the filters and draw docs/figures anew
+figures: setup-bench ## measure the filters and draw docs/figures anew; the loggers' files are in LOGGERS
 	$(PYTHON) cython_ext/bench/filters.py --write docs/figures >/dev/null
+	$(PYTHON) tools/logger_pictures.py $(LOGGERS) --out docs/figures
 
 dashboards: setup-test ## write the Grafana dashboards anew
 	$(PYTHON) dashboards/build.py
