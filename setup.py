@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 SOURCES = "cython_ext"
 MODULES = (
     "suat_filters.paths",
-    "suat_filters.batch",
+    "suat_filters.windows",
     "suat_filters.series",
     "suat_filters.bank",
     "suat_samples.samples",

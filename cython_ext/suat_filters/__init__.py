@@ -6,7 +6,6 @@ refused as out of range by the bank. A negative zero counts as zero.
 """
 
 from suat_filters.bank import FilterBank
-from suat_filters.batch import hampel, rolling_median
 from suat_filters.paths import cpu_path
 from suat_filters.record import judge
 from suat_filters.series import ewma, kalman, resample, theil_sen
@@ -22,6 +21,7 @@ from suat_filters.settings import (
     UNCALIBRATED,
     ChannelSettings,
 )
+from suat_filters.windows import hampel, rolling_median
 
 __all__ = [
     "BROKEN",

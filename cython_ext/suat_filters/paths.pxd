@@ -1,7 +1,7 @@
 """The kernels of the chosen CPU path, for other extensions."""
 
 from libc.stddef cimport size_t
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 
 
 cdef extern from "kernels/paths.hpp" namespace "suat" nogil:
@@ -23,6 +23,8 @@ cdef extern from "kernels/paths.hpp" namespace "suat" nogil:
     cppclass Kernels:
         size_t window_memory(int w)
         void medians(const double* x, double* out, size_t n, int w, double* memory)
+        void hampel(
+            const double* x, double* clean, uint8_t* outlier, size_t n, int w, int at, double scale, double* memory)
 
 
 cdef const Kernels* kernels() noexcept nogil

@@ -219,7 +219,7 @@ struct Channel {
         s.known |= GOOD;
     }
 
-    // As suat::Kalman does it; what the truth has gained since is in smooth_p already.
+    // As kalman (smooth.hpp) does it; what the truth has gained since is in smooth_p already.
     double smooth(double x) {
         const double gain = s.known & SMOOTH ? s.smooth_p / (s.smooth_p + p.r) : 1;
         s.smooth_x = s.known & SMOOTH ? s.smooth_x + gain * (x - s.smooth_x) : x;

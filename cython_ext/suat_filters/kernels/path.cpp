@@ -12,6 +12,7 @@ namespace suat {
 extern const Kernels SUAT_TABLE = {
     window_memory,
     medians,
+    hampel,
     in_order,
     ewma,
     kalman,

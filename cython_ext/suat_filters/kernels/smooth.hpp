@@ -42,7 +42,7 @@ struct Ewma {
     }
 };
 
-// As suat::Kalman does it, step by step.
+// Random walk seen through noise: q is the variance the truth gains in a second, r that of a reading.
 struct Walk {
     static constexpr int GROUPS = LANES < 8 ? 8 / LANES : 1;  // one fills the other's wait for its division
     double q, r;
