@@ -357,10 +357,14 @@ def test_every_example_is_a_command_line_that_is_understood(
         (["add", "upper-3", "upper", "--csv", "missing.csv"], "missing.csv: No such file"),
         (["weigh", "upper-3", "upper", "1", "100"], 'no core "1"'),
         (["fit", "upper-3", "upper"], "0 points of known water content"),
-        (["fit", "upper-3", "upper", "--per-kelvin", "0.5"], "--per-kelvin 0.5"),
+        (["fit", "upper-3", "upper", "--per-kelvin", "0.5"], "0.5 per kelvin"),
+        (["fit", "upper-3", "upper", "--reference-c", "1000"], "from 1000 degC"),
         (["temperature", "upper-3", "lower"], "0 days with"),
         (["use", "upper-3", "upper", "--coefficients", "a,b"], "write them as 0.02,0.61"),
-        (["use", "upper-3", "upper", "--coefficients", "0,inf"], "none infinite"),
+        (["use", "upper-3", "upper", "--coefficients", "0,inf"], "look at the coefficients"),
+        (["use", "upper-3", "upper", "--coefficients", "3,1"], "gives 3 to 4 m3/m3"),
+        (["use", "upper-3", "upper", "--coefficients", "0,1", "--field", "oil"], '"oil" is none of'),
+        (["use", "upper-3", "upper", "--coefficients", "0,1", "--reference-c", "nan"], "from nan degC"),
         (["use", "upper-3", "upper", "--coefficients", "0,1", "--air", "1"], "no probe is like that"),
         (["show", "upper-3", "upper", "--version", "3"], "upper-3, upper has 0"),
         (["drop", "upper-3", "upper"], "give --version N or --point LABEL"),
@@ -428,6 +432,17 @@ def test_the_guide_takes_a_campaign_up_again_wherever_it_was_left(site: Site) ->
     values = site.moistures()
     assert values[iso(200)][0] == pytest.approx(truth(200), abs=0.012)
     assert json.loads(site.suat("calibrate", "list", "--json").out)["soil"] == "loam"
+
+
+@pytest.mark.slow
+def test_the_guide_takes_numbers_from_the_console_and_asks_again_where_they_are_none(site: Site) -> None:
+    air = ["", "=0,82", "", "15"]
+    said = site.guide("uper", "upper", "7", "2.5", "x", *air, "2", f"={WATER}", "count", "15", "6", iso(100), "n", "0")
+    assert 'no probe "uper" (did you mean "upper"?)' in said
+    assert '"x" is no number' in said
+    assert "kept: air-1: air, count 0.82 at 15.0 degC" in said
+    assert "+0.000" in said and "per kelvin" in said  # what the journal tells of the temperature
+    assert f"kept: water-1: water, count {WATER}" in said
 
 
 def test_the_guide_shows_the_next_reading_as_it_comes(site: Site) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import math
 import os
 import sys
 from pathlib import Path
@@ -177,13 +176,8 @@ def fit(
     """Fit the curve to the points and draw it; nothing is changed without --keep."""
     from suat.commands.calibrate_words import show_curve
     from suat.quality import campaign
-    from suat.store.calibration import PER_KELVIN
     from suat.store.journal import Journal
 
-    if not abs(per_kelvin) <= PER_KELVIN:
-        raise UsageError(
-            f"--per-kelvin {per_kelvin:g}: no probe changes by more than {PER_KELVIN:g} of itself a kelvin"
-        )
     settings = load(config)
     with Journal(existing_journal(settings)) as journal, journal.reader() as reader:
         subject, points = campaign_of(reader, node, probe)
@@ -234,9 +228,7 @@ def use(
 ) -> None:
     """Use a curve that a laboratory or the probe's maker has given."""
     from suat.commands.calibrate_words import show_curve
-    from suat.quality.campaign import FIELDS
-    from suat.quality.fit import CONTRAST
-    from suat.store.calibration import PER_KELVIN
+    from suat.quality.campaign import check_curve
     from suat.store.journal import Journal
     from suat.store.rows import Curve, ProbeCurve
 
@@ -244,16 +236,10 @@ def use(
         numbers = tuple(float(text) for text in coefficients.split(","))
     except ValueError:
         raise UsageError(f'--coefficients "{coefficients}": write them as 0.02,0.61') from None
-    if not all(map(math.isfinite, (*numbers, air, water, reference_c))) or len(numbers) > 6:
-        raise UsageError(f'--coefficients "{coefficients}": at most six numbers, none infinite')
-    if field not in FIELDS:
-        raise UsageError(f'--field: "{field}" is none of {", ".join(FIELDS)}')
-    if abs(water - air) < CONTRAST or not abs(per_kelvin) <= PER_KELVIN:
-        raise UsageError(f"--air {air:g} --water {water:g} --per-kelvin {per_kelvin:g}: no probe is like that")
+    form = check_curve(ProbeCurve(numbers, field, air, water, per_kelvin, reference_c))
     settings = load(config)
     with Journal(existing_journal(settings)) as journal, journal.reader() as reader:
         subject, _ = campaign_of(reader, node, probe)
-        form = ProbeCurve(numbers, field, air, water, per_kelvin, reference_c)
         curve = Curve(subject.registration, subject.group, form, None, now(settings), soil, by or login())
         show_curve(subject, curve, None, None, None, False)
         keep_curve(journal, settings, subject, curve, None, False)

@@ -15,12 +15,12 @@ import numpy as np
 
 from suat.errors import UsageError, did_you_mean
 from suat.quality.calibrate import COUNT, PERMITTIVITY
-from suat.quality.curves import TEMPERATURE_C, put_right
-from suat.quality.fit import FEWEST, MOISTURE, Fit, Known, fit
+from suat.quality.curves import TEMPERATURE_C, moisture, put_right
+from suat.quality.fit import CONTRAST, FEWEST, MOISTURE, Fit, Known, fit
 from suat.quality.gravimetry import Core, check_wet, weighed
 from suat.quality.thermal import Sensitivity, sensitivity
 from suat.records import DeviceRecord
-from suat.store.calibration import Point
+from suat.store.calibration import PER_KELVIN, Point
 from suat.store.channels import BY_NAME
 from suat.store.reader import Reader
 from suat.store.rows import Curve, ProbeCurve, Reading
@@ -28,6 +28,8 @@ from suat.store.rows import Curve, ProbeCurve, Reading
 KINDS = ("air", "water", "soil")
 FIELDS = BY_NAME["probe1", "moisture"].fields
 REFERENCE_C = 20.0
+REFERENCES_C = (0.0, 40.0)  # with PER_KELVIN: no reading is divided by less than 0.2
+WILD = 10.0  # m3/m3: no curve that was meant
 WITHIN_US = 30 * 60_000_000  # a core is taken within half an hour of the reading beside it
 _LIMITS = {"count": COUNT, "permittivity": PERMITTIVITY, "vwc": (-0.2, 1.0)}
 
@@ -176,9 +178,9 @@ def known(points: Iterable[Point]) -> list[Known]:
     for point in points:
         if point.kind == "soil":
             mass = core(point)
-            moisture = point.moisture if mass is None else mass.moisture
-            if moisture is not None:
-                found.append(Known(point.label, point.raw, point.temperature_c, moisture))
+            content = point.moisture if mass is None else mass.moisture
+            if content is not None:
+                found.append(Known(point.label, point.raw, point.temperature_c, content))
     return found
 
 
@@ -207,10 +209,35 @@ def form(points: Sequence[Point], per_kelvin: float = 0.0, reference_c: float = 
     return bare._replace(air=fmean(air), water=fmean(water))
 
 
+def _check_temperature(per_kelvin: float, reference_c: float) -> None:
+    low, high = REFERENCES_C
+    if not (abs(per_kelvin) <= PER_KELVIN and low <= reference_c <= high):
+        raise UsageError(
+            f"{per_kelvin:g} per kelvin from {reference_c:g} degC: no probe changes by more than {PER_KELVIN:g} of"
+            f" itself a kelvin, and the reference lies between {low:g} and {high:g} degC"
+        )
+
+
+def check_curve(curve: ProbeCurve) -> ProbeCurve:
+    """A curve that somebody gave, if a probe can have it. UsageError."""
+    if curve.field not in FIELDS:
+        raise UsageError(f'"{curve.field}" is none of {", ".join(FIELDS)}')
+    _check_temperature(curve.per_kelvin, curve.reference_c)
+    if not abs(curve.water - curve.air) >= CONTRAST:
+        raise UsageError(f"{curve.air:g} in air and {curve.water:g} in water: no probe is like that")
+    low, high = _LIMITS[curve.field]
+    first, last = (curve.air, curve.water) if curve.field == "count" else (max(low, 0.0), high)
+    values = [moisture(curve, first + (last - first) * n / 100) for n in range(101)]
+    if not any(MOISTURE[0] < value < MOISTURE[1] for value in values) or not max(map(abs, values)) < WILD:
+        raise UsageError(f"the curve gives {values[0]:g} to {values[-1]:g} m3/m3: look at the coefficients")
+    return curve
+
+
 def fitted(
     points: Sequence[Point], degree: int | None = None, per_kelvin: float = 0.0, reference_c: float = REFERENCE_C
 ) -> Fit:
     """The curve that a probe's points make. UsageError: they make none yet."""
+    _check_temperature(per_kelvin, reference_c)
     return fit(known(points), form(points, per_kelvin, reference_c), degree)
 
 
