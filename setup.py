@@ -22,6 +22,7 @@ MODULES = (
     "suat_filters.bank",
     "suat_samples.samples",
     "suat_samples.summaries",
+    "suat_samples.window_lines",
     "suat_samples.datagrams",
 )
 CPU_PATHS = "suat_filters.paths"  # whose kernels are compiled once for each path (kernels/paths.cpp)

@@ -9,5 +9,6 @@ Beside it: `datagrams` reads and sends them, `frames` opens them with OpenSSL (w
 
 from suat_samples.samples import Cleaning, Lines, flagged, flags_of, masks
 from suat_samples.summaries import summarise
+from suat_samples.window_lines import WindowLines
 
-__all__ = ["Cleaning", "Lines", "flagged", "flags_of", "masks", "summarise"]
+__all__ = ["Cleaning", "Lines", "WindowLines", "flagged", "flags_of", "masks", "summarise"]

@@ -4,25 +4,13 @@ from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
 from libc.math cimport NAN
 from libc.stdint cimport int64_t, uint16_t
 from libc.string cimport memcpy
-from libcpp cimport bool as cbool
 from libcpp.string cimport string
 from libcpp.vector cimport vector
 
 from suat_filters.bank cimport FilterBank
+from suat_samples.line cimport Line, write_real
 
 from suat_filters.settings import BROKEN, CLOCK, FROZEN, RANGE, RATE, SPIKE, STUCK
-
-
-cdef extern from "kernels/line.hpp" namespace "suat" nogil:
-    cppclass Line:
-        void clear()
-        const char* data()
-        size_t size()
-        void text(const char* bytes, size_t size)
-        void text(const string& words)
-        void mark(char sign)
-        void whole(int64_t value)
-        cbool real(double value)
 
 
 cdef struct Field:
@@ -305,9 +293,7 @@ cdef class Lines(_Form):
         """A field with a number as repr writes it, and the comma behind."""
         self.line.text(name)
         self.line.text(rest, length)
-        if not self.line.real(value):
-            text = repr(value).encode()
-            self.line.text(<const char*>text, len(text))
+        write_real(self.line, value)
         self.line.mark(b",")
         return 0
 

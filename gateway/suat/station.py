@@ -205,7 +205,7 @@ async def _until(stop: asyncio.Event, pipeline: Pipeline) -> None:
     """Until a signal, or a fault that can't be mended."""
     while not stop.is_set() and pipeline.fatal is None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), 0.25)
+            await asyncio.wait_for(stop.wait(), 1.0)
 
 
 def _stalls(station: Station, scheduler: LoopScheduler) -> list[str]:

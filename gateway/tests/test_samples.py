@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from suat.quality.calibrate import NodeCalibration
 from suat.quality.filters import NodeFilters
 from suat.records import KeptSample
-from suat.store.channels import CHANNELS
-from suat.store.packed import pack_cleaned, unpack_window
+from suat.store.channels import BY_CODE, CHANNELS
+from suat.store.packed import STATISTICS, Summary, pack_cleaned, pack_window, unpack_window
 from suat.store.points import Points
-from suat.store.rows import ProbeCurve, SampleRow
+from suat.store.rows import ProbeCurve, SampleRow, WindowRow
 from suat_filters import FilterBank
-from suat_samples import Cleaning, Lines, masks, summarise
+from suat_samples import Cleaning, Lines, WindowLines, masks, summarise
 from suat_sim import plain_samples
 from suat_sim.kept import device
-from suat_sim.plain_samples import PlainFilters, lines, parts
+from suat_sim.plain_samples import PlainFilters, lines, parts, window_lines
 from suat_wire.fields import GROUPS, KINDS
 from suat_wire.payload import layout_of, pack, unpack
 
@@ -132,6 +132,36 @@ def _head_end(line: str) -> int:
     while line[end - 1] == "\\":
         end = line.index(" ", end + 1)
     return end + 1
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([channel.code for channel in CHANNELS]),
+        st.tuples(st.integers(0, 3) | st.integers(0, 2**32 - 1), *[_numbers] * 5),
+    ),
+    st.sampled_from([900, 3600, 86400]),
+    st.integers(0, 2**51),
+)
+def test_the_lines_of_a_window_are_those_of_plain_python(
+    channels: dict[int, tuple[float, ...]], width_s: int, start_us: int
+) -> None:
+    row = WindowRow(0, width_s, start_us, pack_window(Summary(code, *found) for code, found in channels.items()))  # type: ignore[arg-type]
+    found = Points([device(0, probes=2, name="жайлау 1")], {}).window(row)
+    groups = dict.fromkeys(BY_CODE[code].group for code in channels if BY_CODE[code].group != "node")
+    heads = dict(zip(groups, [line[: _head_end(line)] for line in found], strict=True))
+    assert found == window_lines(row, heads)
+
+
+def test_windows_of_other_channels_and_impossible_plans_are_refused() -> None:
+    body = pack_window([Summary(0, 1, *[0.25] * 5)])
+    lines = WindowLines(1, [[(0, "moisture")]], STATISTICS)
+    for heads, wrong in ((["a "], body[:-1]), (["a "], body * 2), ([], body), (["a ", "b "], body)):
+        with pytest.raises(ValueError, match="a whole body"):
+            lines.write(heads, wrong, 0)
+    with pytest.raises(ValueError, match="no entry 1"):
+        WindowLines(1, [[(1, "moisture")]], STATISTICS)
+    with pytest.raises(ValueError, match="5 statistics"):
+        WindowLines(1, [[(0, "moisture")]], STATISTICS[1:])
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 
 from suat.quality.calibrate import NO_CALIBRATION, NodeCalibration, plan
 from suat.quality.settings import SETTINGS
-from suat.store.channels import BY_FIELD, BY_NAME, PROBES
-from suat.store.packed import Summary, pack_cleaned, pack_window, unpack_cleaned
-from suat.store.rows import SampleRow
+from suat.store.channels import BY_CODE, BY_FIELD, BY_NAME, PROBES
+from suat.store.packed import STATISTICS, Summary, pack_cleaned, pack_window, unpack_cleaned, unpack_window
+from suat.store.rows import SampleRow, WindowRow
 from suat_filters import BROKEN, CLOCK, FROZEN, RANGE, RATE, SPIKE, STUCK, FilterBank
 from suat_wire.payload import GROUPS, unpack
 
@@ -140,4 +140,20 @@ def lines(row: SampleRow, heads: Mapping[str, str]) -> list[str]:
             out += "" if row.rssi is None else f"rssi={row.rssi!r},"
             out += "" if row.snr is None else f"snr={row.snr!r},"
         found.append(f"{out}record={row.record}i,flags={every}i,ok={ok}i {row.time_us}")
+    return found
+
+
+def window_lines(row: WindowRow, heads: Mapping[str, str]) -> list[str]:
+    """The points of a window as line protocol; `heads` are measurement and tags by group."""
+    channels = [(BY_CODE[code], count, figures) for code, count, *figures in unpack_window(row.body)]
+    found = []
+    for group, head in heads.items():
+        every, out = 1, head
+        for channel, count, figures in channels:
+            if channel.group == group:
+                if count:
+                    out += "".join(f"{channel.name}_{n}={v!r}," for n, v in zip(STATISTICS, figures, strict=True))
+                every &= count > 0
+                out += f"{channel.name}_count={count}i,{channel.name}_ok={int(count > 0)}i,"
+        found.append(f"{out}ok={every}i {row.start_us}")
     return found

@@ -9,33 +9,27 @@ Secrets are read from their files when they are first needed, and again after a 
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import ipaddress
 import json
 import math
 import re
-import socket
-import threading
+import ssl
 import time
-from collections.abc import Mapping, Sequence
+from base64 import b64encode
+from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, urlsplit
 
-import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, NewConnectionError, SSLError
-
 from suat.store.tables import BucketsTable, InfluxTable
+from suat.store.transport import NewConnectionError, Reply, Transport
 
 TIMEOUT_S = 10.0  # of a whole request, from the connection to the last byte of the answer
-DIAL_S = 5.0  # of it for one address of the host
 RETRY_AFTER_MAX_S = 3600.0
-ANSWER_BYTES = 65536  # more of an answer is not read: InfluxDB says less
 GZIP_LEVEL = 1  # bench/forward.py: the higher ones cost a multiple for a tenth less
 GZIP_BYTES = 1000  # less is not worth it: it goes in one packet
 
@@ -134,144 +128,21 @@ def _seconds(retry_after: str | None) -> float | None:
     return min(max(seconds, 0.0), RETRY_AFTER_MAX_S) if math.isfinite(seconds) else None
 
 
-class Reply(NamedTuple):
-    """An answer as it came, cut to `ANSWER_BYTES` and to valid UTF-8; named as urllib3 names its own."""
-
-    status: int
-    reason: str
-    data: bytes
-    headers: Mapping[str, str]
-
-    def answer(self) -> Answer:
-        """What it means."""
-        body = self.data.decode()
-        return classify(self.status, body, self.headers.get("Retry-After"), self.headers.get("Location"))
+def _answer_to(reply: Reply) -> Answer:
+    """What a whole answer means."""
+    return classify(reply.status, reply.data.decode(), reply.headers.get("Retry-After"), reply.headers.get("Location"))
 
 
-class Transport:
-    """Requests that follow no redirect, are tried once, read a bounded answer, and end in time whatever comes.
-
-    The limit of a socket is one of silence: an answer that drips would take for ever. So a timer cuts the connection.
-    """
-
-    def __init__(self, timeout_s: float, ca_file: Path | None) -> None:
-        self._timeout_s = timeout_s
-        self._socket: Any = None
-        self._cut = False
-        self._pool = urllib3.PoolManager(
-            maxsize=1,
-            retries=False,
-            timeout=urllib3.Timeout(total=timeout_s),
-            ca_certs=None if ca_file is None else str(ca_file),
-        )
-        self._pool.pool_classes_by_scheme = _pool_classes(self)
-
-    def request(self, method: str, url: str, *, body: Any = None, headers: Any = None, **_: Any) -> Reply:
-        """Send and read. HTTPError, OSError; `answer_of` says what these mean."""
-        self._cut = False
-        timer = threading.Timer(self._timeout_s, self.hang_up)
-        timer.daemon = True
-        timer.start()
-        try:
-            response = self._pool.request(
-                method, url, body=body, headers=headers, redirect=False, retries=False, preload_content=False
-            )
-            data = b""
-            try:
-                while len(data) < ANSWER_BYTES and (more := response.read(ANSWER_BYTES - len(data))):
-                    data += more
-                whole = len(data) < ANSWER_BYTES
-            except BaseException:
-                response.close()
-                raise
-            if not whole:
-                response.close()
-            response.release_conn()
-        finally:
-            timer.cancel()
-        text = data.decode("utf-8", "replace")
-        return Reply(response.status, response.reason or "", text.encode(), response.headers)
-
-    def opened(self, connection: Any) -> None:
-        """A connection was made: the one to cut."""
-        self._socket = connection
-
-    def hang_up(self) -> None:
-        """End the request that is under way on another thread."""
-        self._cut = True
-        if self._socket is not None:
-            with contextlib.suppress(OSError):  # it is closed already
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # not TLS's own, which another thread is using
-
-    def answer_of(self, error: Exception) -> Answer:
-        """What it means that there was no answer."""
-        if self._cut and not isinstance(error, NewConnectionError):
-            return Answer(Verdict.BROKEN, f"no whole answer within {self._timeout_s:g} s")
-        text = re.sub(r"<[^>]*>:? ?|\w+\(host=[^)]*\):? ?", "", str(error))
-        reason = f"{type(error).__name__}: {_printable(text)}"
-        if isinstance(error, SSLError) and not re.search(r"EOF|timed out", reason):
-            return Answer(Verdict.REFUSED, f"{reason}; check url, ca_file and this machine's clock")
-        reached = not isinstance(error, NewConnectionError)
-        return Answer(Verdict.BROKEN if reached else Verdict.DOWN, reason)
-
-    def clear(self) -> None:
-        """Close the connection; the next request opens another."""
-        self._pool.clear()
-        self._socket = None
-
-
-def _dial(connection: Any) -> socket.socket:
-    """The first address of a host that answers, all of them within the time limit; urllib3 waits as long for each."""
-    deadline = time.monotonic() + connection.timeout
-    try:
-        found = socket.getaddrinfo(connection.host, connection.port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise NewConnectionError(connection, f"{connection.host}: {error.strerror or error}") from error
-    reason = "it took too long to find its address"
-    for family, kind, protocol, _, address in found:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            break
-        dialled = socket.socket(family, kind, protocol)
-        try:
-            dialled.settimeout(min(left, DIAL_S))
-            dialled.connect(address)
-            dialled.settimeout(connection.timeout)
-            dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError as error:
-            dialled.close()
-            reason = error.strerror or str(error)
-        else:
-            return dialled
-    raise NewConnectionError(connection, f"{connection.host}: {reason}")
-
-
-def _pool_classes(transport: Transport) -> dict[str, Any]:
-    """urllib3's pools with connections that dial as above and show their socket to `transport`."""
-
-    class Plain(HTTPConnection):
-        def _new_conn(self) -> socket.socket:
-            return _dial(self)
-
-        def connect(self) -> None:
-            super().connect()
-            transport.opened(self.sock)
-
-    class Secure(HTTPSConnection):
-        def _new_conn(self) -> socket.socket:
-            return _dial(self)
-
-        def connect(self) -> None:
-            super().connect()
-            transport.opened(self.sock)
-
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = Secure
-
-    return {"http": PlainPool, "https": SecurePool}
+def _no_answer(error: Exception, timeout_s: float) -> Answer:
+    """What it means that there was none."""
+    if isinstance(error, TimeoutError):
+        return Answer(Verdict.BROKEN, f"no whole answer within {timeout_s:g} s")
+    if isinstance(error, HTTPException):
+        return Answer(Verdict.BROKEN, f"no whole answer: {_printable(repr(error))}")
+    reason = f"{type(error).__name__}: {_printable(str(error))}"
+    if isinstance(error, ssl.SSLError) and not re.search(r"EOF|timed out", reason):
+        return Answer(Verdict.REFUSED, f"{reason}; check url, ca_file and this machine's clock")
+    return Answer(Verdict.DOWN if isinstance(error, NewConnectionError) else Verdict.BROKEN, reason)
 
 
 def packed(table: InfluxTable) -> bool:
@@ -322,15 +193,15 @@ class V1Writer:
                 if isinstance(password, Answer):
                     return password
                 user = f"{self._table.username}:{password}"
-                headers |= urllib3.make_headers(basic_auth=user.encode().decode("latin-1"))
+                headers["Authorization"] = f"Basic {b64encode(user.encode()).decode()}"
             self._headers = headers
         query = f"?db={quote(self._table.database or '', safe='')}&rp={quote(place, safe='')}&precision=u"
         body, encoding = _body(lines, self._pack)
         try:
             reply = self._transport.request("POST", self._url + query, body=body, headers=self._headers | encoding)
-        except (HTTPError, OSError) as error:
-            return self._transport.answer_of(error)
-        answer = reply.answer()
+        except (HTTPException, OSError) as error:
+            return _no_answer(error, self._transport.timeout_s)
+        answer = _answer_to(reply)
         if answer.verdict is Verdict.REFUSED:
             self._headers = None  # the password may have been changed meanwhile
         return answer
@@ -369,13 +240,11 @@ class V2Writer:
             )
             reply: Reply = self._client.api_client.last_response.urllib3_response
         except ApiException as error:
-            if not error.status:  # influxdb-client's word for a fault of TLS
-                return self._transport.answer_of(SSLError(error.reason.partition("\n")[2]))
             response: Any = error.response
             reply = response.urllib3_response
-        except (HTTPError, OSError) as error:
-            return self._transport.answer_of(error)
-        answer = reply.answer()
+        except (HTTPException, OSError) as error:
+            return _no_answer(error, self._transport.timeout_s)
+        answer = _answer_to(reply)
         if answer.verdict is Verdict.REFUSED:
             self.close()  # the token may have been changed meanwhile
         return answer

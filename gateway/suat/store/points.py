@@ -27,12 +27,12 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from suat_samples import Lines, masks
+from suat_samples import Lines, WindowLines, masks
 from suat_wire.payload import layout_of
 
 from suat.records import DeviceRecord
 from suat.store.channels import BY_CODE, BY_FIELD, PROBES
-from suat.store.packed import STATISTICS, unpack_window
+from suat.store.packed import STATISTICS, WINDOW
 from suat.store.rows import Alert, Assignment, SampleRow, Status, WindowRow
 
 if TYPE_CHECKING:
@@ -103,6 +103,22 @@ def _plan_of(body: bytes) -> _Plan:
     return plan
 
 
+_window_plans: dict[bytes, tuple[tuple[str, ...], WindowLines]] = {}  # by the codes of its channels
+
+
+def _window_plan_of(codes: bytes) -> tuple[tuple[str, ...], WindowLines]:
+    """(group of each point, how it is written) of a window of these channels."""
+    parts: dict[str, list[tuple[int, str]]] = {}
+    for entry, code in enumerate(codes):
+        channel = BY_CODE[code]
+        if channel.group != "node":
+            parts.setdefault(channel.group, []).append((entry, channel.name))
+    if len(_window_plans) >= PLANS:
+        _window_plans.clear()
+    found = _window_plans[codes] = tuple(parts), WindowLines(len(codes), list(parts.values()), STATISTICS)
+    return found
+
+
 class Points:
     """Rows of the journal as lines, for the nodes and places of one state of the registry."""
 
@@ -123,23 +139,10 @@ class Points:
 
     def window(self, row: WindowRow) -> list[str]:
         """The points of one window: soil probes and water alone."""
-        groups: dict[str, list[str]] = {}
-        usable: dict[str, int] = {}
-        for code, count, *statistics in unpack_window(row.body):
-            channel = BY_CODE[code]
-            if channel.group == "node":
-                continue
-            name = channel.name
-            ok = 1 if count else 0
-            out = groups.get(channel.group)
-            if out is None:
-                heads = self._heads_of(row.registration, (channel.group,), row.start_us, WINDOW_SUFFIX[row.width_s])
-                out = groups[channel.group] = [*heads]
-            usable[channel.group] = usable.get(channel.group, 1) & ok
-            if ok:
-                out += [f"{name}_{which}={value!r}," for which, value in zip(STATISTICS, statistics, strict=True)]
-            out.append(f"{name}_count={count}i,{name}_ok={ok}i,")
-        return [f"{''.join(out)}ok={usable[group]}i {row.start_us}" for group, out in groups.items()]
+        codes = row.body[:: WINDOW.itemsize]
+        groups, lines = _window_plans.get(codes) or _window_plan_of(codes)
+        heads = self._heads_of(row.registration, groups, row.start_us, WINDOW_SUFFIX[row.width_s])
+        return lines.write(heads, row.body, row.start_us)
 
     def _heads_of(self, registration: int, groups: tuple[str, ...], time_us: int, suffix: str = "") -> tuple[str, ...]:
         """Measurement and tags of each group, with the place the node had at that time."""

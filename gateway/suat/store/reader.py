@@ -235,7 +235,7 @@ class Reader:
         return [self._sample(row) for row in rows]
 
     def _sample(self, row: Sequence[Any]) -> SampleRow:
-        if not all(type(number) is int for number in row[:4]):
+        if not type(row[0]) is type(row[1]) is type(row[2]) is type(row[3]) is int:
             raise damaged(self.path, f"sample {row[0]} has no number or no time")
         return sound_sample(row)
 

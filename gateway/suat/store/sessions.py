@@ -29,8 +29,7 @@ def write_sessions(connection: sqlite3.Connection, updates: Iterable[SessionUpda
             for pending in (False, True):  # what came before must not be taken for the new session's
                 _count(connection, (update.registration, pending), counters.pop((update.registration, pending), None))
             write_session(connection, update)
-    for key, pair in counters.items():
-        _count(connection, key, pair)
+    connection.executemany(_COUNTERS, [(*pair, *key) for key, pair in counters.items()])
 
 
 def _count(connection: sqlite3.Connection, key: tuple[int, bool], counters: tuple[int, int] | None) -> None:

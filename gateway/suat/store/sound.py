@@ -30,7 +30,7 @@ _told: set[tuple[str, int, int]] = set()
 def sound_sample(row: Sequence[Any]) -> SampleRow:
     """A sample as it was kept, or one without readings: its body is empty, as none is that was kept."""
     sample = SampleRow._make(row)
-    if _is_body(sample.body) and (sample.cleaned is None or _is_packed(sample.cleaned, CLEANED)):
+    if _is_body(row[4]) and (row[5] is None or _is_packed(row[5], CLEANED)):
         return sample
     _tell("sample", sample.registration, sample.record)
     return sample._replace(body=b"", cleaned=None if sample.cleaned is None else b"")
@@ -38,8 +38,8 @@ def sound_sample(row: Sequence[Any]) -> SampleRow:
 
 def sound_window(row: Sequence[Any]) -> WindowRow:
     """A window as it was kept, or one without summaries."""
-    window = WindowRow._make(row)
-    return window._replace(body=sound_packed(window.body, WINDOW, window.registration, window.start_us))
+    registration, width_s, start_us, body = row
+    return WindowRow(registration, width_s, start_us, sound_packed(body, WINDOW, registration, start_us))
 
 
 def sound_packed(body: Any, form: np.dtype[Any], registration: int, time_us: int) -> bytes:
@@ -63,7 +63,7 @@ def _is_body(body: Any) -> bool:
     except (TypeError, PayloadError, ValueError):
         return False
     size, switches = form
-    return len(body) == size and all(body[place] <= 1 for place in switches)
+    return len(body) == size and not (switches and any(body[place] > 1 for place in switches))
 
 
 def _is_packed(body: Any, form: np.dtype[Any]) -> bool:

@@ -19,7 +19,7 @@ class JournalTable(Table):
     keep_days: Annotated[int, Field(ge=30, le=36500)] = 1100  # days on which the station ran
     max_mb: Annotated[int, Field(ge=1)] = 4000
     free_mb: Annotated[int, Field(ge=0)] = 200
-    commit_s: Annotated[float, Field(gt=0, le=10)] | None = None  # None: the pace of the pipeline, 0.025 s
+    commit_s: Annotated[float, Field(gt=0, le=10)] | None = None  # None: the pace of the pipeline, 0.08 s
 
 
 class BucketsTable(Table):

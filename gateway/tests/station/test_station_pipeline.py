@@ -23,6 +23,7 @@ from suat.ingest.semtech_udp import SemtechUdp
 from suat.metrics import BACKLOG, REGISTRY, Durations
 from suat.network import provision
 from suat.network.keys import RootKeys
+from suat.pipeline import Pace
 from suat.station import Station
 from suat.store.influx_http import Answer, Verdict
 from suat.store.journal import Journal, JournalError, Reader
@@ -142,7 +143,20 @@ def many(node: Node, first: int, count: int) -> list[bytes]:
     return [node.frame(fcnt) for fcnt in range(first, first + count)]
 
 
-def test_a_lone_frame_is_committed_as_soon_as_its_copies_are_in(site: Site) -> None:
+def committed_batches(site: Site, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many frames each transaction from now on has."""
+    batches: list[int] = []
+    commit = site.station.journal.commit
+
+    def counted(batch: Any) -> Any:
+        batches.append(len(batch.admitted))
+        return commit(batch)
+
+    monkeypatch.setattr(site.station.journal, "commit", counted)
+    return batches
+
+
+def test_a_lone_frame_that_wants_an_answer_is_committed_as_soon_as_its_copies_are_in(site: Site) -> None:
     node = site.register()
     site.run(10)
     site.hear(node.frame(0, ack_from=0))
@@ -152,16 +166,29 @@ def test_a_lone_frame_is_committed_as_soon_as_its_copies_are_in(site: Site) -> N
     assert (site.records(), site.told()) == ([0], 1)
 
 
+def test_a_frame_that_wants_none_waits_a_little_for_others(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each transaction, cleaning and request costs nearly the same for two frames as for one."""
+    node = site.register()
+    batches = committed_batches(site, monkeypatch)
+    for fcnt in range(20):  # ten a second
+        site.hear(node.frame(fcnt))
+        site.run(0.1)
+    site.run(0.4)
+    assert site.records() == list(range(20))
+    assert max(size for size in batches if size) == 2 and len([size for size in batches if size]) <= 11
+    site.hear(node.frame(20))
+    site.run(0.2 + Pace().gather + 0.001)
+    assert site.records()[-1] == 20
+    site.hear(node.frame(21))
+    site.run(0.01)
+    site.hear(node.frame(22, ack_from=0))
+    site.run(0.2)
+    assert site.records()[-2:] == [21, 22] and site.told() == 1  # who waits for an answer takes the others along
+
+
 def test_what_comes_together_shares_a_transaction(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     node = site.register()
-    batches: list[int] = []
-    commit = site.station.journal.commit
-
-    def counted(batch: Any) -> Any:
-        batches.append(len(batch.admitted))
-        return commit(batch)
-
-    monkeypatch.setattr(site.station.journal, "commit", counted)
+    batches = committed_batches(site, monkeypatch)
     for fcnt in range(100):  # one a millisecond
         site.hear(node.frame(fcnt))
         site.run(0.001)
@@ -169,7 +196,7 @@ def test_what_comes_together_shares_a_transaction(site: Site, monkeypatch: pytes
     assert site.records() == list(range(100))
     transactions = [size for size in batches if size]
     assert sum(transactions) == 100
-    assert len(transactions) <= 6  # one at once, then one every 25 ms
+    assert len(transactions) <= 3  # as soon as they are many, then one every 80 ms
 
 
 def test_a_full_disk_loses_nothing_and_tells_nobody(site: Site, caplog: pytest.LogCaptureFixture) -> None:
