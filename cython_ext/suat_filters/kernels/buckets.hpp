@@ -11,6 +11,7 @@ namespace {
 
 constexpr size_t SIDE = LANES < 4 ? LANES : 4;  // buckets at a time: measured, more take too long to gather
 typedef double Side __attribute__((vector_size(8 * SIDE)));
+typedef int64_t SideCounts __attribute__((vector_size(8 * SIDE)));
 
 SUAT_INLINE void exchange(Side& low, Side& high) {
     const Side a = low, b = high;
@@ -91,15 +92,16 @@ SUAT_APART size_t summarise(
             least = rows < least ? rows : least;
             most = rows > most ? rows : most;
         }
-        Side keys[SMALL], low = Side{} + INF, high = -low, last{}, sum{}, lost{}, count{};
+        Side keys[SMALL], low = Side{} + INF, high = -low, last{}, sum{}, lost{};
+        SideCounts count{};
         // What stands for a missing reading: an infinity of either sign in turn, so that the middle stays where it is.
         Side absent = Side{} + INF;
         const auto take = [&](size_t row, Side value) __attribute__((always_inline)) {
-            const auto valid = value == value;
+            const SideCounts valid = value == value;
             const Side key = value + 0.0, term = valid ? value : Side{};
             keys[row] = valid ? key : absent;
             absent = valid ? absent : -absent;
-            count += valid ? Side{} + 1 : Side{};
+            count -= valid;
             last = valid ? value : last;
             low = key < low ? key : low;
             high = key > high ? key : high;
@@ -126,19 +128,25 @@ SUAT_APART size_t summarise(
             absent = -absent;
         }
         const Middle middle = most <= MOST_UNROLLED ? network->middle(keys) : middle_of_many(keys, filled);
-        const Side whole = sum + lost, mean = (sum - sum == 0 ? whole : sum) / count;
-        const Side mid = (middle.left + middle.right) / 2;
+        const Side whole = sum + lost;
+        const Side mean = (sum - sum == 0 ? whole : sum) / __builtin_convertvector(count, Side);
+        const Side median = (count & 1) != 0 ? middle.left : (middle.left + middle.right) / 2;
+        const Side found[] = {low, high, mean == mean ? mean : nothing, last, median == median ? median : nothing};
+        double* const columns[] = {out.min, out.max, out.mean, out.last, out.median};
+        bool all_filled = lanes == SIDE;
+        for (size_t lane = 0; lane < SIDE; ++lane) all_filled &= count[lane] > 0;
+        if (all_filled) {
+            std::memcpy(out.start + kept, start + first, sizeof(Side));
+            std::memcpy(out.count + kept, &count, sizeof(Side));
+            for (size_t i = 0; i < 5; ++i) std::memcpy(columns[i] + kept, &found[i], sizeof(Side));
+            kept += SIDE;
+            continue;
+        }
         for (size_t lane = 0; lane < lanes; ++lane) {
-            const int64_t n = static_cast<int64_t>(count[lane]);
-            const double median = n & 1 ? middle.left[lane] : mid[lane];
             out.start[kept] = start[first + lane];
-            out.count[kept] = n;
-            out.min[kept] = low[lane];
-            out.max[kept] = high[lane];
-            out.mean[kept] = mean[lane] == mean[lane] ? mean[lane] : NOTHING;
-            out.last[kept] = last[lane];
-            out.median[kept] = median == median ? median : NOTHING;
-            kept += n > 0;
+            out.count[kept] = count[lane];
+            for (size_t i = 0; i < 5; ++i) columns[i][kept] = found[i][lane];
+            kept += count[lane] > 0;
         }
     }
     return kept;

@@ -134,12 +134,27 @@ void smooth(const Filter& filter, const Rows& rows, size_t first, size_t count) 
     if (count) smooth_some(filter, rows, first, count);
 }
 
-// One series: what may go on side by side, the exponentials, is done for a block ahead of the recurrence.
+// One series: what may go on side by side, the exponentials, is done for a block ahead of the recurrence. In a block of
+// which nothing is missing, and after a reading, times and readings are taken as they lie.
 SUAT_INLINE void ewma_one(const double* t, const double* x, double* out, size_t n, double tau) {
-    constexpr size_t BLOCK = 4 * LANES;
+    constexpr size_t BLOCK = 8;
     double y = 0, seen = -INF, share[BLOCK] = {};
     for (size_t from = 0; from < n; from += BLOCK) {
         const size_t size = n - from < BLOCK ? n - from : BLOCK;
+        bool whole = size == BLOCK && from && x[from - 1] == x[from - 1];
+        if (whole) {
+            Counts valid = ~Counts{};
+            for (size_t i = 0; i < BLOCK; i += LANES) valid &= load(x + from + i) == load(x + from + i);
+            for (int lane = 0; lane < LANES; ++lane) whole &= valid[lane] != 0;
+        }
+        if (whole) {
+            for (size_t i = 0; i < BLOCK; i += LANES)
+                store(share + i, faded((load(t + from + i) - load(t + from + i - 1)) / tau));
+            for (size_t i = 0; i < BLOCK; ++i) out[from + i] = y += share[i] * (x[from + i] - y);
+            for (size_t i = 0; i < BLOCK; i += LANES) store(out + from + i, known(load(out + from + i)));
+            seen = t[from + BLOCK - 1];
+            continue;
+        }
         for (size_t i = 0; i < size; ++i) {
             share[i] = t[from + i] - seen;
             seen = x[from + i] == x[from + i] ? t[from + i] : seen;
