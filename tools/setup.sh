@@ -21,7 +21,7 @@ demo) extra=demo; packages="gcc:gcc g++:g++ python3:python3" ;;
 test) extra=dev
       packages="gcc:gcc g++:g++ python3:python3 influxd:influxdb nginx:nginx-light chromium:chromium tshark:tshark
                 node:nodejs npm:npm mosquitto:mosquitto systemd-analyze:systemd ip:iproute2 shellcheck:shellcheck
-                faketime:faketime" ;;
+                faketime:faketime aarch64-linux-gnu-g++:g++-aarch64-linux-gnu qemu-aarch64:qemu-user" ;;
 *) echo "tools/setup.sh: unknown role '$role'; give demo, test or bench" >&2; exit 2 ;;
 esac
 

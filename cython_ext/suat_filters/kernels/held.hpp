@@ -21,12 +21,12 @@ constexpr int places_of(int w) {
 
 #ifdef __AVX__
 typedef double Ranks __attribute__((vector_size(32)));
-typedef int64_t Order __attribute__((vector_size(32)));
-constexpr Order UP = {1, 2, 3, 4}, DOWN = {3, 4, 5, 6};
+typedef int64_t Places __attribute__((vector_size(32)));
+constexpr Places UP = {1, 2, 3, 4}, DOWN = {3, 4, 5, 6};
 #else
 typedef double Ranks __attribute__((vector_size(16)));  // one register of SSE2 and of NEON alike
-typedef int64_t Order __attribute__((vector_size(16)));
-constexpr Order UP = {1, 2}, DOWN = {1, 2};
+typedef int64_t Places __attribute__((vector_size(16)));
+constexpr Places UP = {1, 2}, DOWN = {1, 2};
 #endif
 constexpr int WIDTH = sizeof(Ranks) / sizeof(double);
 constexpr int LINEAR_UP_TO = 127;  // measured: below it the branch-free pass beats searching and moving
