@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import socketserver
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +18,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from suat.clock import LoopScheduler, VirtualScheduler
+from suat.quality.settings import SETTINGS
 from suat.records import Flag
 from suat.store import influx
-from suat.store.channels import BY_CODE
+from suat.store.channels import BY_CODE, BY_NAME
 from suat.store.influx import Forwarder
 from suat.store.influx_http import Verdict, open_writer
 from suat.store.packed import unpack_cleaned, unpack_window
 from suat.store.points import tag_value, text_value
 from suat.store.tables import BucketsTable, InfluxTable
 from suat_sim.kept import START_US, Kept, device, soil_rows, water_rows
+from suat_sim.kept import row as sample
 from suat_sim.servers import Influxd, Server, influx_v2_proxy, influxd
 
 TOKEN = "t0p-secret-token"
@@ -172,6 +176,41 @@ def test_what_was_corrected_is_corrected_in_the_database(tmp_path: Path, server:
         drain(kept, into)
         assert stored_samples(server, database) == kept_samples(kept)
         assert_windows_equal(server, database, kept)
+
+
+def test_what_the_filters_think_better_of_is_revised_in_the_database(
+    tmp_path: Path, server: Influxd, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A probe breaks: its first wild readings are told as sound, and as broken once so many of them have come."""
+    code = BY_NAME["probe1", "moisture"].code
+    noisy = replace(SETTINGS[code], max_noise=0.05, broken_seconds=12 * 3600.0)
+    monkeypatch.setitem(SETTINGS, code, noisy)
+    into = table("v1", server.url, database, tmp_path)
+    chance = random.Random(1)
+    moistures = [0.2] * 100 + [chance.choice((0.05, 0.3, 0.6)) for _ in range(100)]
+    rows = [sample(n, 15 * n, {("probe1", "vwc"): value}) for n, value in enumerate(moistures)]
+    told: list[Stored] = []
+    with Kept(tmp_path) as kept:
+        node = kept.journal.add_device(device(1))
+        for start in range(0, 200, 10):
+            kept.fill(node, rows[start : start + 10])
+            kept.finish(rows[start].time_us)
+            drain(kept, into)
+            told.append(stored_samples(server, database))
+            assert told[-1] == kept_samples(kept)
+        kept.finish()
+        drain(kept, into)
+        assert_windows_equal(server, database, kept)
+        (episode,) = kept.reader.episodes(node)
+    points = server.rows(f'SELECT count("ok") FROM "{database}"."raw"."soil"')
+    assert points[0]["count"] == 200  # the same points, with another value
+    moisture = {key: value for key, value in told[-1].items() if key[2] == "moisture"}
+    broken = [key for key, (_, _, flags) in moisture.items() if flags & Flag.BROKEN]
+    assert broken == [key for key in moisture if key[3] >= episode.since_us]
+    assert rows[100].time_us <= episode.since_us <= rows[110].time_us
+    assert {moisture[key][0] for key in broken} == {None}
+    before = {key: earlier[key] for earlier in told for key in broken if key in earlier and earlier[key][0] is not None}
+    assert len(before) > 10  # they were believed when they came
 
 
 @pytest.mark.slow

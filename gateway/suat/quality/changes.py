@@ -1,15 +1,16 @@
 """What the filters have made of a node's samples and the journal does not hold yet.
 
 Filters may think better of readings that they have judged: a step proves true, a probe proves broken. Such a revision
-changes what waits here and rows of the journal alike, weeks back if need be. All of it is written in transactions of
-limited size. What a replay begins at, a kept state, goes with the last of them: until then it begins before all that
-has changed, and the revision comes again.
+changes what waits here and rows of the journal alike, months back if need be. So all of it goes in steps, each a
+transaction of limited size. What a replay begins at, a kept state, goes with the last of them: until then it begins
+before all that has changed, and the revision comes again.
 """
 
 from __future__ import annotations
 
+import heapq
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
 from typing import NamedTuple
 
 from suat_filters import BROKEN
@@ -24,7 +25,7 @@ from suat.store.reader import Reader
 from suat.store.revisions import reaches_behind
 from suat.store.rows import Derived, Episode, FilterState, Reach, SampleRow
 
-CHUNK = 2000  # samples of one transaction
+CHUNK = 2000  # samples of one step
 HELD = 20_000  # samples that may wait, some 7 MB
 _LAST_S = 1e12
 
@@ -61,8 +62,11 @@ class Changes:
         self._on_change = on_change
         self._rows: dict[int, _Row] = {}  # by sample id
         self._states: list[FilterState] = []
+        self._revisions: deque[Revision] = deque()  # still to be applied, the first of them up to `_revised`
+        self._revised: Key | None = None
         self._reaches: dict[Key, Reach] = {}
         self._outlived: list[Reach] = []  # of an earlier run over the same samples: they may not hold any more
+        self._writing = False
         self.since: Key | None = None  # the oldest sample that was added and is not written with all that belongs to it
         self.fresh = False  # among them is one that was never cleaned
 
@@ -86,40 +90,57 @@ class Changes:
             if body != before:
                 self._rows[sample.id] = _Row(sample.record, sample.time_us, before, body)
         self._states += states
-        for revision in revisions:
-            self._revise(revision)
+        self._revisions += revisions
+
+    def flush(self) -> None:
+        """Have all of it written."""
+        self._writing = True
 
     @property
-    def held(self) -> int:
-        """How many samples wait."""
-        return len(self._rows)
+    def due(self) -> bool:
+        """Whether `work` has something to do."""
+        return self._writing or bool(self._revisions)
 
-    def write(self, seen: Key) -> None:
-        """All of it, for filters that have seen the samples up to `seen`; JournalError: some of it, at most."""
-        self._write_rows(CHUNK)
+    def work(self, seen: Key) -> int:
+        """Some `CHUNK` samples of it, for filters that have seen all up to `seen`; how many it were. JournalError."""
+        done = 0
+        while self.due and done < CHUNK:
+            done += self._step(seen)
+        return done
+
+    def _step(self, seen: Key) -> int:
+        if self._revisions:
+            return self._revise(self._revisions[0])
+        if len(self._rows) > CHUNK:
+            return self._derive()
         passed = [reach for reach in self._outlived if reach[1:3] <= seen]
         still = {*self._reaches.values()}
         gone = [reach for reach in passed if reach not in still]
-        if self._rows or self._states or gone:
-            self._derive(len(self._rows), self._states, gone)
+        count = self._derive(self._states, gone) if self._rows or self._states or gone else 0
         self._outlived = self._outlived[len(passed) :]
         self._states, self._reaches = [], {}
-        self.since, self.fresh = None, False
+        self.since, self.fresh, self._writing = None, False, False
+        return count
 
-    def _revise(self, revision: Revision) -> None:
-        """Apply a revision to every sample that is meant, whether it waits here or not."""
-        seen = _microseconds(revision.since_s) - 1, 0  # [us]; what the rounding lets in is looked at again
+    def _revise(self, revision: Revision) -> int:
+        """Apply a revision to the next of the samples that are meant, whether they wait here or not."""
+        seen = self._revised or (_microseconds(revision.since_s) - 1, 0)  # what rounding lets in is looked at again
         end_us = min(_microseconds(revision.until_s) + 1, revision.by[0]) + 1
-        while rows := self._reader.samples_after(self._registration, *seen, CHUNK, end_us):
-            seen = key_of(rows[-1])
-            for row in rows:
-                if key_of(row) < revision.by and revision.since_s <= row.time_us / 1e6 <= revision.until_s:
-                    known = self._reaches.get(revision.by)
-                    since_us = row.time_us if known is None else min(row.time_us, known.since_us)
-                    self._reaches[revision.by] = Reach(self._registration, *revision.by, since_us)
-                    self._revise_row(row, revision)
-            if len(self._rows) > HELD:
-                self._write_rows(0)
+        rows = self._reader.samples_after(self._registration, *seen, CHUNK, end_us)
+        for row in rows:
+            if key_of(row) < revision.by and revision.since_s <= row.time_us / 1e6 <= revision.until_s:
+                known = self._reaches.get(revision.by)
+                since_us = row.time_us if known is None else min(row.time_us, known.since_us)
+                self._reaches[revision.by] = Reach(self._registration, *revision.by, since_us)
+                self._revise_row(row, revision)
+        if len(rows) == CHUNK:
+            self._revised = key_of(rows[-1])
+        else:
+            self._revised = None
+            self._revisions.popleft()
+        if len(self._rows) > HELD:
+            self._derive()
+        return len(rows)
 
     def _revise_row(self, row: SampleRow, revision: Revision) -> None:
         known = self._rows.get(row.id)
@@ -135,32 +156,26 @@ class Changes:
         elif revised != body:
             self._rows[row.id] = _Row(row.record, row.time_us, before, revised)
 
-    def _write_rows(self, but: int) -> None:
-        """Write samples until no more than `but` wait."""
-        self._rows = dict(sorted(self._rows.items(), key=lambda row: row[1].record))  # no record in two transactions
-        while len(self._rows) > but:
-            self._derive(min(CHUNK, len(self._rows)))
-
-    def _derive(self, count: int, states: Sequence[FilterState] = (), gone: Sequence[Reach] = ()) -> None:
-        """One transaction, with the next `count` samples. How far revisions reach is known before they are in force."""
-        chosen = dict(islice(self._rows.items(), count))
-        rows = chosen.values()
-        records = [row.record for row in rows]
+    def _derive(self, states: Sequence[FilterState] = (), gone: Sequence[Reach] = ()) -> int:
+        """One transaction, with the next samples. How far revisions reach is known before they are in force."""
+        chosen = heapq.nsmallest(CHUNK, self._rows.items(), key=lambda row: row[1].record)  # no record in two of them
+        rows = [row for _, row in chosen]
         told = self._journal.derive(
             Derived(
-                cleaned=[(identity, row.body) for identity, row in chosen.items()],
-                of=(self._registration, min(records), max(records)) if records else None,
+                cleaned=[(identity, row.body) for identity, row in chosen],
+                of=(self._registration, rows[0].record, rows[-1].record) if rows else None,
                 states=[*states],
                 reaches=[*self._reaches.values()],
                 unreached=[*gone],
                 broken=self._broken(rows),
             )
         )
-        for identity in chosen:
+        for identity, _ in chosen:
             del self._rows[identity]
-        if chosen:
+        if rows:
             SAMPLES_REVISED.inc(sum(row.before is not None for row in rows))
             self._on_change(self._registration, sorted(row.time_us for row in rows), told.first)
+        return len(rows)
 
     def _broken(self, rows: Iterable[_Row]) -> list[Episode]:
         """Of each channel the stretch in which readings of a broken probe came, went, or were parted by another."""

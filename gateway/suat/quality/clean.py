@@ -35,7 +35,8 @@ class _Back:
 
     filters: NodeFilters
     changes: Changes
-    passed: int = 0  # samples since the changes were written
+    passed: int = 0  # samples since the changes were last written
+    ended: bool = False  # there was none behind them
 
 
 @dataclass(slots=True)
@@ -96,7 +97,7 @@ class Cleaner:
         """Clean what was just committed. Late samples, and nodes in replay, are left to `work`."""
         derived = Derived()
         plain: list[tuple[int, list[int]]] = []
-        revised: list[tuple[Changes, Key]] = []
+        revised: list[tuple[int, _Back]] = []
         pushed: list[tuple[int, Key]] = []  # what the filters have seen and the journal does not hold
 
         def keep(registration: int, samples: Sequence[KeptSample], bodies: Sequence[bytes]) -> None:
@@ -121,9 +122,10 @@ class Cleaner:
                 pushed.append((registration, key_of(ordered[0])))
                 bodies, states = self._advance(registration, filters, ordered)
                 if filters.news:
-                    changes = self._changes(registration)
-                    changes.add(ordered, bodies, states, filters.take_revisions())
-                    revised.append((changes, filters.seen))
+                    back = _Back(filters, self._changes(registration))
+                    back.changes.add(ordered, bodies, states, filters.take_revisions())
+                    back.changes.flush()
+                    revised.append((registration, back))
                 else:
                     derived.states.extend(states)
                     keep(registration, ordered, bodies)
@@ -132,8 +134,8 @@ class Cleaner:
                 told = self._journal.derive(derived)
                 for registration, times in plain:
                     self._on_change(registration, times, told.first)
-            for changes, seen in revised:
-                changes.write(seen)
+            for registration, back in revised:
+                self._settle(registration, back)
         except BaseException:
             for registration, since in pushed:
                 self._go_back(registration, since)
@@ -142,17 +144,19 @@ class Cleaner:
     def work(self) -> bool:
         """A piece of the replays, some `CHUNK` samples; whether more is to be done. JournalError: try again."""
         budget = CHUNK
+        begun = False  # in this piece: what was read before it may not have been the last
         while self._replays and budget > 0:
             registration, replay = next(iter(self._replays.items()))
             if replay.back is None:
                 replay.back = self._restore(registration, replay.since)
-            samples = self._reader.samples_after(registration, *replay.back.filters.seen, budget)
-            ended = len(samples) < budget
-            self._replay(registration, replay.back, samples, ended)
-            if ended:
+                budget -= self._step(registration, replay.back, budget) + _NODE_COST
+            else:
+                replay.back.ended &= begun
+                budget -= self._step(registration, replay.back, budget)
+            begun = True
+            if replay.back.ended and not replay.back.changes.due:
                 self._live[registration] = replay.back.filters
                 del self._replays[registration]
-            budget -= len(samples) + _NODE_COST
         return self.pending
 
     def finish(self) -> None:
@@ -215,17 +219,35 @@ class Cleaner:
             bodies += filters.run(list(group), self._of(registration), self._dated_us)
         return bodies, states
 
-    def _replay(self, registration: int, back: _Back, samples: list[SampleRow], ended: bool) -> None:
-        """The next samples. What differs from the journal waits a while: a later sample may yet make it the same."""
+    def _settle(self, registration: int, back: _Back) -> None:
+        """Write what live filters have changed; if it is much, the rest is left to `work`."""
+        back.changes.work(back.filters.seen)
+        if back.changes.due:
+            del self._live[registration]
+            self._replays[registration] = _Replay(back.changes.since or back.filters.seen, back)
+
+    def _step(self, registration: int, back: _Back, budget: int) -> int:
+        """The next of a replay: see the next samples, then revise and write; how many samples it took.
+
+        What differs from the journal is not written at once: a later sample may yet make it the same.
+        """
+        changes = back.changes
+        samples: list[SampleRow] = []
         try:
+            if changes.due:
+                return changes.work(back.filters.seen)
+            samples = self._reader.samples_after(registration, *back.filters.seen, budget)
+            back.ended = len(samples) < budget
             if samples:
                 bodies, states = self._advance(registration, back.filters, samples)
-                back.changes.add(samples, bodies, states, back.filters.take_revisions())
+                changes.add(samples, bodies, states, back.filters.take_revisions())
                 back.passed += len(samples)
-            if ended or back.changes.fresh or back.passed >= HELD:
-                back.changes.write(back.filters.seen)
+            if back.ended or changes.fresh or back.passed >= HELD:
+                changes.flush()
                 back.passed = 0
+            changes.work(back.filters.seen)
         except BaseException:  # as if nothing had been pushed since the last time that all was written
-            if samples:
-                self._replays[registration] = _Replay(back.changes.since or key_of(samples[0]))
+            if changes.since or samples:
+                self._replays[registration] = _Replay(changes.since or key_of(samples[0]))
             raise
+        return len(samples)
