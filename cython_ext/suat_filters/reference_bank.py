@@ -312,6 +312,8 @@ class Chain:
         self.window = [*self.window, x][-size:]
         m, spike = judge(x, self.window, self.settings.n_sigmas, self.settings.resolution)
         if not spike:
+            if self._stayed(x) and last is not None:
+                self.revisions.append((self.spikes[0][0], last[0], 0, SPIKE))
             self.spikes = []
             return x, 0
         above = x > m
@@ -323,3 +325,10 @@ class Chain:
             self.window = [x]
             return x, 0
         return m, SPIKE
+
+    def _stayed(self, x: float) -> bool:
+        """Whether x, sound, lies nearer to the spikes just before it than to what was before them."""
+        run = len(self.spikes)
+        if not run or not self.settings.spike_accept or len(self.window) < run + 2:
+            return False
+        return abs(x - self.window[-2]) < abs(x - self.window[-run - 2])

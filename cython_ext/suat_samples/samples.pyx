@@ -43,6 +43,7 @@ cdef enum:
     CODES = 128  # channel codes are below
 
 cdef uint16_t _BROKEN = BROKEN
+cdef uint16_t _CLOCK = CLOCK
 cdef uint16_t _FROZEN = FROZEN
 cdef uint16_t _SPIKE = SPIKE
 cdef uint16_t _UNUSABLE = RANGE | RATE | STUCK | CLOCK | FROZEN | BROKEN
@@ -206,6 +207,9 @@ cdef class Cleaning(_Form):
                     flags[i] |= _FROZEN
                 elif values[i] == values[i]:
                     flags[i] |= bank.bank.push(channels[i], time, values[i], values[i])
+                if flags[step.frozen_by] & _CLOCK:  # the date of a sample is one for both
+                    values[i] = NAN
+                    flags[i] |= _CLOCK
         cleaned = bytearray(n * ENTRY)
         cdef unsigned char* out = cleaned
         for i in range(n):
@@ -219,8 +223,9 @@ cdef class Cleaning(_Form):
     def revise(self, bytes body, bytes cleaned, int code, int set, int clear, calibration):
         """The cleaned body once a channel has lost the flags `clear` and then got `set`.
 
-        Its value is NaN where it must not be used, what it was where it is a spike, else the calibrated reading; soil
-        that turns out to be frozen takes its moisture away. Raises ValueError for bodies of another kind.
+        Its value is NaN where it must not be used, what it was where it is a spike, else the calibrated reading. Soil
+        that turns out to be frozen takes its moisture away, a clock that turns out to be wrong misdates that too.
+        Raises ValueError for bodies of another kind.
         """
         self.check(body)
         cdef const unsigned char* at = body
@@ -233,6 +238,19 @@ cdef class Cleaning(_Form):
             return cleaned
         revised = bytearray(cleaned)
         cdef unsigned char* out = revised
+        cdef double value = self.flag(i, at, out, set, clear, calibration)
+        for other in range(n):
+            if self.steps[other].frozen_by == <int>i:
+                if (set | clear) & _CLOCK:
+                    self.flag(other, at, out, set & _CLOCK, clear & _CLOCK, calibration)
+                if value <= 0.0:
+                    self.flag(other, at, out, _FROZEN, 0, calibration)
+        return bytes(revised)
+
+    cdef double flag(
+        self, size_t i, const unsigned char* at, unsigned char* out, int set, int clear, calibration
+    ) except? -1:
+        """Revise the flags of one entry, and its value with them; gives the value."""
         cdef unsigned char* entry = out + i * ENTRY
         cdef double reading, value
         cdef uint16_t sent = self.convert(i, at, calibration, &reading)
@@ -244,12 +262,7 @@ cdef class Cleaning(_Form):
         else:
             value = reading
         put(entry, flags, value)
-        if value <= 0.0:
-            for other in range(n):
-                if self.steps[other].frozen_by == <int>i:
-                    entry = out + other * ENTRY
-                    put(entry, (entry[1] | entry[2] << 8) | _FROZEN, NAN)
-        return bytes(revised)
+        return value
 
     cdef uint16_t convert(self, size_t i, const unsigned char* at, calibration, double* value) except? 0xFFFF:
         """The flags that a reading has before it is judged, and what it is as a quantity."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
-from suat_filters import GAP, RATE, SPIKE, STUCK, ChannelSettings, FilterBank
+from suat_filters import GAP, RATE, SPIKE, STUCK, ChannelSettings, FilterBank, judge
 
 QUARTER = 900.0
 
@@ -73,6 +74,26 @@ def test_a_wetting_front_is_a_step_where_spikes_in_a_row_are_believed() -> None:
     values, flags = judged(settings, FRONT)
     assert flags.count(SPIKE) == 2
     assert values[32:] == FRONT[32:]
+
+
+@pytest.mark.parametrize("window", [3, 5, 7, 13, 25])
+def test_in_the_record_no_reading_of_a_front_is_a_spike(window: int) -> None:
+    """Whether the window's median goes over to the new level first, or three spikes in a row are believed."""
+    settings = ChannelSettings(window=window, resolution=0.001, spike_accept=3)
+    values, flags = judge(np.arange(len(FRONT)) * QUARTER, FRONT, settings)
+    assert not flags.any()
+    assert values.tolist() == FRONT
+
+
+@pytest.mark.parametrize("window", [3, 5, 7, 13])
+def test_in_the_record_a_glitch_stays_a_spike(window: int) -> None:
+    """One reading, or where the window can tell two: what comes after lies with what was before."""
+    for length in (1, 2) if window > 3 else (1,):
+        x = [0.20, 0.201] * 8 + [0.6] * length + [0.201, 0.20] * 8
+        flags = judge(np.arange(len(x)) * QUARTER, x, ChannelSettings(window=window, resolution=0.001, spike_accept=3))[
+            1
+        ]
+        assert np.flatnonzero(flags == SPIKE).tolist() == list(range(16, 16 + length))
 
 
 def test_plain_hampel_takes_the_front_for_spikes() -> None:

@@ -465,3 +465,21 @@ def test_a_sample_without_a_possible_date_is_kept_with_the_clock_flag(tmp_path: 
     misdated = results[0].pop(1000)
     assert misdated is not None
     assert results[0] == results[1]
+
+
+def test_a_wrong_clock_misdates_the_moisture_too(bench: Bench) -> None:
+    """A reading each hour; after a silence of 8 hours the node's clock is 5 hours ahead, for 8 days."""
+    right, ahead, again = range(12 * 24), range(12 * 24 + 8, 20 * 24), range(20 * 24 + 8, 26 * 24)
+    rows = []
+    for record in (*right, *ahead, *again):
+        hour = record - (5 if record in ahead else 0)
+        temperature = 15 + round(6 * math.cos(2 * math.pi * (hour - 16) / 24), 1)
+        rows.append(sample(record, record * 60, vwc=0.2 + 0.001 * (record % 3), temperature=temperature))
+    for start in range(0, len(rows), 60):
+        bench.commit(rows[start : start + 60])
+        bench.cleaner.finish()
+    assert bench.cleaned() == in_order(rows)
+    misdated = [Flag.CLOCK if row.record in ahead else Flag(0) for row in rows]
+    for name in ("temperature", "moisture"):
+        assert [flag & ~Flag.GAP for flag in flags(bench.reader, bench.node, name)] == misdated
+        assert [math.isnan(value) for value in values(bench.reader, bench.node, name)] == [*map(bool, misdated)]

@@ -51,6 +51,8 @@ class PlainFilters:
                 entries[code] = flags | more, value
                 for _, since, until, put, gone in bank.revisions():
                     self._revise(code, since, until, put, gone)
+            if entries.get(_TEMPERATURE_OF.get(code, -1), (0, math.nan))[0] & CLOCK:
+                entries[code] = entries[code][0] | CLOCK, math.nan
         self._record.append((time, sent, entries))
         return _packed(entries)
 
@@ -61,13 +63,16 @@ class PlainFilters:
     def _revise(self, code: int, since: float, until: float, put: int, gone: int) -> None:
         for time, sent, entries in self._record:
             if since <= time <= until and code in entries:
-                flags, value = entries[code]
-                flags = flags & ~gone | put | sent[code][0]
-                value = math.nan if flags & _UNUSABLE else value if flags & SPIKE else sent[code][1]
-                entries[code] = flags, value
+                entries[code] = _flagged(entries[code], sent[code], put, gone)
                 for other in entries:
-                    if _TEMPERATURE_OF.get(other) == code and value <= 0.0:
-                        entries[other] = entries[other][0] | FROZEN, math.nan
+                    if _TEMPERATURE_OF.get(other) == code:
+                        frost = FROZEN if entries[code][1] <= 0.0 else 0
+                        entries[other] = _flagged(entries[other], sent[other], put & CLOCK | frost, gone & CLOCK)
+
+
+def _flagged(entry: tuple[int, float], sent: tuple[int, float], put: int, gone: int) -> tuple[int, float]:
+    flags = entry[0] & ~gone | put | sent[0]
+    return flags, math.nan if flags & _UNUSABLE else entry[1] if flags & SPIKE else sent[1]
 
 
 _TEMPERATURE_OF = {BY_NAME[probe, "moisture"].code: BY_NAME[probe, "temperature"].code for probe in PROBES}

@@ -187,6 +187,15 @@ struct Channel {
         s.held = static_cast<int16_t>(s.held + (s.held < p.window));
     }
 
+    // Whether x, sound, lies nearer to the spikes just before it than to what was before them: then the level has changed,
+    // and the window's median with it. A small window goes over to a new level before `spike_accept` is reached.
+    bool stayed(double x) const {
+        const int spikes = std::abs(s.spikes);
+        if (spikes > s.held - 2) return false;
+        const auto back = [this](int n) { return window.ring[(s.place + p.window - n) % p.window]; };
+        return std::fabs(x - back(2)) < std::fabs(x - back(spikes + 2));
+    }
+
     // Hampel over the trailing window, x in it; gives what stands for x. The resolution is the least sigma.
     double despike(double t, double x, double last, uint16_t& flags) {
         hold(x);
@@ -194,6 +203,7 @@ struct Channel {
         const double distance = std::fabs(x - m);
         const double scale = p.n_sigmas * MAD_TO_SIGMA;
         if (!(distance > scale * window.mad(s.held, m) && distance > p.n_sigmas * p.resolution)) {
+            if (s.spikes && p.spike_accept && stayed(x)) revise(s.suspect_since, last, 0, SPIKE);
             s.spikes = 0;
             return x;
         }

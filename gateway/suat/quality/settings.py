@@ -1,14 +1,15 @@
 """What may be believed of each cleaned channel: limits with their sources, for `suat_filters`.
 
-The limits are of the quantity, not of one product: wide enough for every probe that the node can drive. Sources:
-[T12] METER TEROS 12 manual, specifications; [5TM] Decagon 5TM manual; [DS] Maxim DS18B20 datasheet; [A02] DFRobot
-A02YYUW wiki; [D] a choice of this project. Steps that last are believed after three readings, so that rain, a filled
-tank or a probe that was moved is taken over, and a single wild value is not.
+docs/quality.md tells how they are used. The limits are of the quantity, not of one product: wide enough for every probe
+that the node can drive. Sources: [T12] METER TEROS 12, technical specifications; [5TM] Decagon 5TM manual; [DS] Maxim
+DS18B20 datasheet; [A02] DFRobot A02YYUW wiki; [MD] Moene and van Dam, Transport in the Atmosphere-Vegetation-Soil
+Continuum, 2014, section 2.3.1; [D] a choice of this project. Steps that last are believed after three readings, so that
+rain, a filled tank or a probe that was moved is taken over, and a single wild value is not.
 
 [USSES] The spike filters of the soil were set against four loggers of the US Sheep Experiment Station, a reading every
-2 hours over 4 years: of the readings that the scientists kept they replace 38 of 73,064 (moisture) and 3 of 50,879
-(temperature). With a window of 7 and the probes' own resolution as floor (0.002 m3/m3, 0.1 K) it would be 560 and
-1,305, most of them rain and sunrise. So `resolution` is here a change between two readings that is nothing unusual.
+2 hours over 4 years: of the readings that the scientists kept they replace 1 of 73,064 (moisture) and 3 of 50,879
+(temperature). `resolution` is here not the probe's but a change between two readings that is nothing unusual.
+What tells a broken probe and a wrong clock is from physics and documents alone: gateway/tests/test_quality_truth.py.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from suat.store.channels import CHANNELS, PROBES
 HOUR = 3600.0
 DAY = 24 * HOUR
 GAP_S = 6 * HOUR  # [D] three readings of the slowest interval that is in use, 2 h
+BROKEN_S = DAY  # [D] a probe that fails for some hours and recovers is flagged reading by reading
 
 _MOISTURE = ChannelSettings(
     minimum=-0.05,  # [T12] accuracy 0.03 m3/m3: dry soil may read below zero; [D] a margin
@@ -31,6 +33,8 @@ _MOISTURE = ChannelSettings(
     window=5,
     n_sigmas=5.0,
     spike_accept=3,
+    max_noise=0.01,  # [T12] accuracy when calibrated for the soil; water does not come and go in hours
+    broken_seconds=BROKEN_S,
     gap_seconds=GAP_S,
 )
 _SOIL_TEMPERATURE = ChannelSettings(
@@ -43,6 +47,9 @@ _SOIL_TEMPERATURE = ChannelSettings(
     window=13,  # [USSES] a shorter one takes the sunrise for a spike
     n_sigmas=8.0,
     spike_accept=3,
+    max_noise=8.0,  # [MD] at 5 cm a sunny day swings by 20 K: at noon 3 K off the line of readings 3 h apart
+    broken_seconds=BROKEN_S,
+    day_swing=3.0,  # [D] thirty steps of the probe; under snow and at 25 cm it is less, and tells no time
     gap_seconds=GAP_S,
 )
 _SOIL_EC = ChannelSettings(
@@ -52,6 +59,8 @@ _SOIL_EC = ChannelSettings(
     window=5,
     n_sigmas=5.0,
     spike_accept=3,
+    max_noise=1.0,  # [T12] accuracy 5 % + 0.01 dS/m; [D] twice that of the greatest bulk EC of a pasture, 10 dS/m
+    broken_seconds=BROKEN_S,
     gap_seconds=GAP_S,
 )
 _DEPTH = ChannelSettings(
@@ -62,6 +71,8 @@ _DEPTH = ChannelSettings(
     window=5,
     n_sigmas=5.0,
     spike_accept=3,
+    max_noise=0.3,  # [D] ghost echoes; a herd empties and a float refills a trough of 0.3 m at most
+    broken_seconds=BROKEN_S,
     gap_seconds=GAP_S,
 )
 _WATER_TEMPERATURE = ChannelSettings(
@@ -71,16 +82,29 @@ _WATER_TEMPERATURE = ChannelSettings(
     window=13,
     n_sigmas=8.0,
     spike_accept=3,
+    max_noise=8.0,  # [D] as soil
+    broken_seconds=BROKEN_S,
     gap_seconds=GAP_S,
 )
 _WATER_EC = ChannelSettings(
-    minimum=0.0, maximum=60.0, resolution=0.1, window=5, n_sigmas=5.0, spike_accept=3, gap_seconds=GAP_S
-)  # [D] sea water has 50 dS/m
+    minimum=0.0,
+    maximum=60.0,  # [D] sea water has 50 dS/m
+    resolution=0.1,
+    window=5,
+    n_sigmas=5.0,
+    spike_accept=3,
+    max_noise=3.0,  # [D] a fresh fill lasts longer than a reading; an electrode in and out of the water does not
+    broken_seconds=BROKEN_S,
+    gap_seconds=GAP_S,
+)
 _AIR_TEMPERATURE = ChannelSettings(
     minimum=-60.0,  # [D] the records of Kazakhstan are -57 and +49 degC; a box in the sun is warmer
     maximum=65.0,
     max_rate=0.02,  # [D] 6 K in five minutes: a cold front
     resolution=0.0625,  # [DS]
+    max_noise=8.0,  # [D] sun on the box, a thunderstorm
+    broken_seconds=BROKEN_S,
+    day_swing=5.0,  # [D] fronts move the air's warmest hour more than the soil's: only days with sun
     gap_seconds=GAP_S,
 )
 
