@@ -24,6 +24,7 @@ from suat.store.journal import Journal
 from suat.store.pages import Image, assign, checksum, shapes
 from suat.store.rows import Alert, Derived, Move, Status
 from suat.store.salvage import DOWN_MARGIN, Salvage, mend
+from suat.store.sessions import is_sound
 from suat_sim.kept import START_US, Kept, device, soil_rows
 
 NOW_US = START_US + 40 * 86_400_000_000
@@ -431,6 +432,15 @@ def test_a_counter_that_a_flipped_bit_set_back_is_not_used(sound: Path, copy: Pa
     kept = [number for (number,) in table(copy, "SELECT registration FROM session")]
     assert 7 not in kept and len(kept) == NODES - 1  # it joins again
     check(sound, copy)
+
+
+@pytest.mark.parametrize("place", range(6))
+@pytest.mark.parametrize("nonsense", [None, 0.5, b"\x00", "seven"])
+def test_a_session_of_a_damaged_page_may_hold_anything(place: int, nonsense: object) -> None:
+    numbers: list[object] = [7, 0, 0x26011B2A, 30, 31, 7 * 3 + 0x26011B2A * 7 + 30 * 11 + 31 * 13]
+    assert is_sound(*numbers)
+    numbers[place] = nonsense
+    assert not is_sound(*numbers)
 
 
 def test_a_bit_in_every_page_at_once(sound: Path, copy: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from typing import Any
 
 from suat.records import SessionUpdate
 
@@ -12,9 +13,15 @@ _COUNTERS = (
 )
 
 
-def is_sound(registration: int, pending: int, dev_addr: int, fcnt_up: int, fcnt_down: int, guard: int) -> bool:
-    """Whether the numbers of a kept session are those that were written: each bit of them shows in the guard."""
-    return guard == registration * 3 + pending * 5 + dev_addr * 7 + fcnt_up * 11 + fcnt_down * 13
+def is_sound(*numbers: Any) -> bool:
+    """Whether registration, pending, dev_addr, fcnt_up, fcnt_down and guard of a kept session are those that were written.
+
+    Each bit of the others shows in the guard. On a damaged page anything may stand in a row's place.
+    """
+    if not all(isinstance(number, int) for number in numbers):
+        return False
+    *kept, guard = numbers
+    return bool(guard == sum(factor * number for factor, number in zip((3, 5, 7, 11, 13), kept, strict=True)))
 
 
 def write_sessions(connection: sqlite3.Connection, updates: Iterable[SessionUpdate]) -> None:
