@@ -14,7 +14,7 @@ _COUNTERS = (
 
 
 def is_sound(*numbers: Any) -> bool:
-    """Whether registration, pending, dev_addr, fcnt_up, fcnt_down and guard of a kept session are those that were written.
+    """Whether registration, pending, dev_addr, fcnt_up, fcnt_down and guard of a session are those that were written.
 
     Each bit of the others shows in the guard. On a damaged page anything may stand in a row's place.
     """
