@@ -67,6 +67,11 @@ inline size_t first_from(const double* t, size_t low, size_t n, size_t guess, do
 inline Cut cut(const double* t, size_t n, double width, double origin) {
     Cut found;
     const Edges edges{origin, width};
+    if (n) {
+        const double expected = std::min((t[n - 1] - t[0]) / width + 2, static_cast<double>(n));
+        found.start.reserve(static_cast<size_t>(expected));
+        found.begin.reserve(static_cast<size_t>(expected) + 1);
+    }
     double k = 0;
     size_t size = 1;
     for (size_t at = 0; at < n;) {

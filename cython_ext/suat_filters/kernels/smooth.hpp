@@ -81,11 +81,6 @@ template <int GROUPS> struct Tile {
         }
     }
 
-    void repeat(const double* row, int columns) {
-        for (int column = 0; column < columns; ++column)
-            for (int g = 0; g < GROUPS; ++g) at[column][g] = all(row[column]);
-    }
-
     void write(double* const* rows, size_t from, int columns) const {
         for (int g = 0; g < GROUPS; ++g) {
             double* const* row = rows + g * LANES;
@@ -119,10 +114,18 @@ void smooth_some(const Filter& filter, const Rows& rows, size_t first, size_t co
     for (size_t from = 0; from < rows.n; from += COLUMNS) {
         const int columns = static_cast<int>(rows.n - from < COLUMNS ? rows.n - from : COLUMNS);
         values.read(x, from, columns);
-        if (rows.t_stride) times.read(t, from, columns); else times.repeat(t[0] + from, columns);
-        for (int column = 0; column < columns; ++column)
-            for (int g = 0; g < GROUPS; ++g)
-                values.at[column][g] = filter(state[g], times.at[column][g], values.at[column][g]);
+        const auto run = [&](auto time) __attribute__((always_inline)) {
+            for (int column = 0; column < columns; ++column)
+                for (int g = 0; g < GROUPS; ++g)
+                    values.at[column][g] = filter(state[g], time(column, g), values.at[column][g]);
+        };
+        if (rows.t_stride) {
+            times.read(t, from, columns);
+            run([&](int column, int g) __attribute__((always_inline)) { return times.at[column][g]; });
+        } else {
+            const double* shared = t[0] + from;
+            run([&](int column, int) __attribute__((always_inline)) { return all(shared[column]); });
+        }
         values.write(out, from, columns);
     }
 }
