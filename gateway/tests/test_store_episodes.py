@@ -111,3 +111,18 @@ def test_episodes_of_a_time_are_those_that_touch_it(journal: Journal) -> None:
         assert found(3, 4) == [(2, 3)]
         assert found(4, 6) == []
         assert found(0, 9) == [(2, 3), (6, 9)]
+
+
+@pytest.mark.parametrize("change", ["code = 77", "until_us = 'x'", "since_us = -1", "until_us = 1 << 60"])
+def test_an_episode_in_which_bits_have_flipped_counts_as_none(journal: Journal, change: str) -> None:
+    with journal.reader() as reader:
+        node, samples = keep(journal, list(range(3)))
+        broken = [Episode(node, 0, samples[0][1], samples[2][1])]
+        journal.derive(Derived(cleaned=[(identity, body({0: True})) for identity, _ in samples], broken=broken))
+        assert len(known(reader, node)) == len(reader.lasting_episodes(node, samples[2][1])) == 1
+        with journal.transaction() as connection:
+            connection.execute(f"UPDATE episode SET {change} WHERE registration = ?", (node,))
+        assert known(reader, node) == reader.lasting_episodes(node, 1 << 61) == []
+        if change.startswith("until"):  # found anew where its readings are judged again
+            journal.derive(Derived(broken=broken))
+            assert known(reader, node) == broken

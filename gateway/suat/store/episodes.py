@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from suat_filters import BROKEN
 from suat_samples import flags_of
 
+from suat.store.channels import BY_CODE
 from suat.store.rows import Episode
 
+_NEVER_US = 1 << 52  # in the year 2112
 LOOK = 1000  # a channel that was not read in so many samples begins a new run
 
 _ROWS = (
@@ -49,18 +51,26 @@ def episodes_of(
     connection: sqlite3.Connection, registration: int, since_us: int = 0, until_us: int = 1 << 62
 ) -> list[Episode]:
     """The episodes of a node that were there at some time of since_us <= time < until_us, by their beginning."""
-    return [Episode(*row) for row in connection.execute(_OF_NODE, (registration, since_us, until_us))]
+    return [*_sound(connection.execute(_OF_NODE, (registration, since_us, until_us)))]
 
 
 def lasting_episodes(connection: sqlite3.Connection, registration: int, at_us: int) -> list[Episode]:
     """Those of a node that last at an instant: its channel was not read since, or not yet."""
-    newest = [Episode(*row) for row in connection.execute(_NEWEST, (registration, at_us))]
     found = []
-    for episode in newest:
+    for episode in [*_sound(connection.execute(_NEWEST, (registration, at_us)))]:
         later = next(_readings(connection, _BEHIND, (registration, episode.until_us), episode.code), None)
         if at_us <= episode.until_us or later is None or later.time_us > at_us:
             found.append(episode)
     return found
+
+
+def _sound(rows: Iterable[Sequence[Any]]) -> Iterator[Episode]:
+    """Rows as they were written; one in which bits have flipped counts as none."""
+    for row in rows:
+        if all(type(number) is int for number in row):
+            episode = Episode(*row)
+            if episode.code in BY_CODE and 0 <= episode.since_us <= episode.until_us < _NEVER_US:
+                yield episode
 
 
 def find_episodes(connection: sqlite3.Connection, stretch: Episode) -> None:
@@ -70,6 +80,7 @@ def find_episodes(connection: sqlite3.Connection, stretch: Episode) -> None:
     behind = next(_readings(connection, _BEHIND, (node, last), code), None)
     low, high = before.time_us if before else first, behind.time_us if behind else last
     known = connection.execute(_TOUCHING, (node, code, low, high)).fetchall()
+    sound = [run[2:] for run in _sound((node, code, *run) for run in known)]
     within = _readings(connection, _BETWEEN, (node, first, last), code)
     runs = [
         (run[0].time_us, run[-1].time_us)
@@ -86,8 +97,8 @@ def find_episodes(connection: sqlite3.Connection, stretch: Episode) -> None:
             (
                 node,
                 code,
-                min([begin for begin, end in known if begin <= since == low <= end], default=since),
-                max([end for begin, end in known if begin <= until == high <= end], default=until),
+                min([begin for begin, end in sound if begin <= since == low <= end], default=since),
+                max([end for begin, end in sound if begin <= until == high <= end], default=until),
             )
             for since, until in runs
         ],
