@@ -45,8 +45,9 @@ def table(line: Any = None, *devices: dict[str, Any], **options: Any) -> ModbusT
 
 
 def read(line: Any, *registers: dict[str, Any], unit: int = 1, retries: int = 0, **options: Any) -> list[Register]:
-    """What a single question brings."""
-    made = table(line, {"device": "tank", "unit": unit, "registers": list(registers) or [DEPTH]}, **options)
+    """What a single question brings; on a busy machine an answer may take its time."""
+    patient = {"timeout_s": 3.0} | options
+    made = table(line, {"device": "tank", "unit": unit, "registers": list(registers) or [DEPTH]}, **patient)
     bus = Bus(made)
     try:
         return bus.read(made.devices[0], retries)
@@ -125,7 +126,7 @@ def test_an_exception_is_told_of_its_register_alone(line: Any) -> None:
 def test_a_silent_device_costs_one_time_limit(line: Any) -> None:
     began = time.monotonic()
     line.bend = lambda _data: b""
-    found = read(line, DEPTH, {"field": "water.volume", "address": 1}, unit=1, **line.options)
+    found = read(line, DEPTH, {"field": "water.volume", "address": 1}, unit=1, timeout_s=0.3, **line.options)
     assert [register.fault for register in found] == [NO_ANSWER, NO_ANSWER]
     assert 0.25 < time.monotonic() - began < 0.3 * 2 + 2.0
     assert "no answer within 0.3 s" in found[0].text
@@ -136,9 +137,9 @@ def test_a_lost_answer_is_asked_for_again(line: Any) -> None:
     answers = iter([b"", b""])
     line.put(1, 0, 5)
     line.bend = lambda data: next(answers, data)
-    assert read(line, unit=1, retries=1, **line.options)[0].fault == NO_ANSWER
+    assert read(line, unit=1, retries=1, timeout_s=0.3, **line.options)[0].fault == NO_ANSWER
     answers = iter([b""])
-    assert read(line, unit=1, retries=1, **line.options)[0].value == pytest.approx(0.005)
+    assert read(line, unit=1, retries=1, timeout_s=1.0, **line.options)[0].value == pytest.approx(0.005)
 
 
 def rtu(body: bytes) -> bytes:
