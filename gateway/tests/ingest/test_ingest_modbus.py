@@ -290,7 +290,7 @@ def test_waiting_does_not_hang_on_the_wall_clock(make_modbus_line: Make, monkeyp
     clock = itertools.count(2_000_000_000, -3600)
     monkeypatch.setattr(time, "time", lambda: float(next(clock)))
     began = time.monotonic()
-    assert read(line, unit=9)[0].fault == NO_ANSWER
+    assert read(line, unit=9, timeout_s=0.3)[0].fault == NO_ANSWER
     assert time.monotonic() - began < 2.0
 
 
