@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
-from quality_truth import ASIDE, DATA, DEVELOPED, FOUND, Count, Series, count, count_hampel, judged, table
 from suat_filters import BROKEN, CLOCK, SPIKE
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
+from quality_truth import (
+    ASIDE,
+    DATA,
+    DEVELOPED,
+    FOUND,
+    Count,
+    Series,
+    count,
+    count_hampel,
+    judged,
+    table,
+)
 
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"the logger files are not at {DATA}; set SUAT_USSES")
 ALL = (*DEVELOPED, *ASIDE)
