@@ -1,5 +1,5 @@
-// Calls the kernels where Python is not: on another machine, under another sanitizer. Calls come on standard input,
-// answers go to standard output bit for bit, once for each CPU path (whose name is before them).
+// Calls the kernels where Python is not: on another machine, or watched by a sanitizer. Calls come on standard input,
+// answers go to standard output bit for bit. SUAT_TABLE names the table of the CPU path that it is linked with.
 //
 // A call: name (8 bytes), parameters, then as many arrays as the kernel takes. An answer: how many arrays, the arrays.
 // Parameters and arrays alike: how many doubles (u64), the doubles.
@@ -14,12 +14,14 @@
 #include "kernels/channels.hpp"
 #include "kernels/windows.hpp"
 
+namespace suat {
+extern const Kernels SUAT_TABLE;
+}
 using namespace suat;
 typedef std::vector<double> Doubles;
 typedef std::vector<Doubles> Answer;
 
 struct Call {
-    std::string name;
     Doubles parameters;
     std::vector<Doubles> arrays;
 };
@@ -173,26 +175,17 @@ static const std::map<std::string, Kernel> KERNELS = {
 };
 
 int main() {
-    std::vector<Call> calls;
     for (char name[9] = ""; read(name, 8);) {
-        Call call{name, read_doubles(), {}};
-        for (size_t i = 0; i < KERNELS.at(call.name).arrays; ++i) call.arrays.push_back(read_doubles());
-        calls.push_back(call);
-    }
-    for (int i = 0; i < PATH_COUNT; ++i) {
-        if (!PATHS[i].here) continue;
-        char name[9] = "";
-        std::snprintf(name, sizeof name, "%s", PATHS[i].name);
-        write(name, 8);
-        for (const Call& call : calls) {
-            const Answer answer = KERNELS.at(call.name).answer(*PATHS[i].kernels, call);
-            const uint64_t arrays = answer.size();
-            write(&arrays, sizeof arrays);
-            for (const Doubles& values : answer) {
-                const uint64_t n = values.size();
-                write(&n, sizeof n);
-                if (n) write(values.data(), n * sizeof(double));
-            }
+        const Kernel& kernel = KERNELS.at(name);
+        Call call{read_doubles(), {}};
+        for (size_t i = 0; i < kernel.arrays; ++i) call.arrays.push_back(read_doubles());
+        const Answer answer = kernel.answer(SUAT_TABLE, call);
+        const uint64_t arrays = answer.size();
+        write(&arrays, sizeof arrays);
+        for (const Doubles& values : answer) {
+            const uint64_t n = values.size();
+            write(&n, sizeof n);
+            if (n) write(values.data(), n * sizeof(double));
         }
     }
     return 0;
