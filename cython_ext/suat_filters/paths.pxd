@@ -2,6 +2,7 @@
 
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t
+from libcpp cimport bool as cbool
 
 
 cdef extern from "kernels/paths.hpp" namespace "suat" nogil:
@@ -22,8 +23,8 @@ cdef extern from "kernels/paths.hpp" namespace "suat" nogil:
 
     cppclass Kernels:
         size_t window_memory(int w)
-        void medians(const double* x, double* out, size_t n, int w, double* memory)
-        void hampel(
+        cbool medians(const double* x, double* out, size_t n, int w, double* memory)
+        cbool hampel(
             const double* x, double* clean, uint8_t* outlier, size_t n, int w, int at, double scale, double* memory)
 
 

@@ -25,15 +25,14 @@ def test_all_indices_are_within_bounds(tmp_path: Path) -> None:
     subprocess.run([*build, *folders], cwd=ROOT, env=environment, check=True, capture_output=True)
     built = sorted((library / "suat_filters").glob("*.so"))
     names = [path.name.partition(".")[0] for path in built]
-    assert [name for name, path in zip(names, built, strict=True) if b"index out of range" in path.read_bytes()] == [
-        name for name in names if name != "paths"
-    ]
+    assert {"bank", "paths", "series", "windows"} <= set(names)
+    assert all(b"index out of range" in path.read_bytes() for path in built)
 
     modules = ", ".join(f"suat_filters.{name}" for name in names)
     where = f"import sys, {modules}; print(*(sys.modules[name.strip()].__file__ for name in {modules!r}.split(',')))"
     found = subprocess.run([sys.executable, "-c", where], env=environment, check=True, capture_output=True, text=True)
     assert found.stdout.split() == [str(path) for path in built]
     others = [str(path) for path in sorted(TESTS.glob("test_filters_*.py")) if path != Path(__file__)]
-    run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *others]
+    run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", *others]
     tests = subprocess.run(run, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert tests.returncode == 0, tests.stdout

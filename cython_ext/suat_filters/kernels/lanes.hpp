@@ -52,7 +52,8 @@ public:
             middle<K>(narrowed, both, others.runs_of(K));
             core = narrowed;
         }
-        narrow<K>(core, run(b), right, 0, out);
+        if constexpr (K < IN_REGISTERS) narrow<K>(take<K>(core), run(b), right, 0, out);
+        else narrow<K>(core, run(b), right, 0, out);
     }
 
     SUAT_APART void at_apart(size_t b, Lanes* out) { at(b, out); }
@@ -71,29 +72,36 @@ private:
     double least[K], most[K];               // make infinite, in equal parts, what is about the rest
 };
 
-// Lane l of to[i] = in[l * stretch + i], of n values in all; what lies behind them is 0.
-void lay(Lanes* to, const double* in, size_t n, size_t stretch, size_t length) {
+// Lane l of to[i] = in[l * stretch + i], of n values in all; what lies behind them is 0. False if one is NaN.
+bool lay(Lanes* to, const double* in, size_t n, size_t stretch, size_t length) {
     const size_t last = (LANES - 1) * stretch, common = n < last ? 0 : n - last < length ? n - last : length;
+    Counts missing{};
     size_t i = 0;
     for (; i + LANES <= common; i += LANES) {
         Lanes square[LANES];
 #pragma GCC unroll 8
-        for (int l = 0; l < LANES; ++l) square[l] = load(in + static_cast<size_t>(l) * stretch + i);
+        for (int l = 0; l < LANES; ++l) {
+            square[l] = load(in + static_cast<size_t>(l) * stretch + i);
+            missing |= square[l] != square[l];
+        }
         transpose(square);
 #pragma GCC unroll 8
         for (int l = 0; l < LANES; ++l) to[i + static_cast<size_t>(l)] = square[l];
     }
-    for (; i < length; ++i)
+    for (; i < length; ++i) {
         for (int l = 0; l < LANES; ++l) {
             const size_t from = static_cast<size_t>(l) * stretch + i;
             to[i][l] = from < n ? in[from] : 0.0;
         }
+        missing |= to[i] != to[i];
+    }
+    return !any(missing);
 }
 
 SUAT_INLINE void put_one(double* to, double value) { *to = value; }
 SUAT_INLINE void put_one(uint8_t* to, int64_t truth) { *to = truth != 0; }
 
-// The other way, for `count` places (a multiple of LANES) of each stretch from `first` on, so far as there are n in all.
+// The other way, for `count` places (a multiple of LANES) of each stretch from `first` on, so far as there are n.
 template <class Value, class Row>
 SUAT_INLINE void give(Value* out, size_t n, const Row* from, size_t count, size_t stretch, size_t first) {
     if (first + count + (LANES - 1) * stretch <= n) {
@@ -123,8 +131,9 @@ template <int K> constexpr size_t places_at_once() { return K < 8 ? 8 : K; }  //
 
 // Calls then(found, window, stretch, first, done) for 8 or more places at a time: their medians, where their first
 // windows begin, the length of the stretches, the place in each, and the places of all stretches before these.
+// False if a value is NaN: then no more is done.
 template <int K, class Then> SUAT_INLINE
-void stretches(const double* in, size_t n, int w, double* memory, Then then) {
+bool stretches(const double* in, size_t n, int w, double* memory, Then then) {
     constexpr size_t STEP = places_at_once<K>();
     const uintptr_t free = reinterpret_cast<uintptr_t>(memory);
     Lanes* const work = reinterpret_cast<Lanes*>((free + sizeof(Lanes) - 1) / sizeof(Lanes) * sizeof(Lanes));
@@ -134,7 +143,8 @@ void stretches(const double* in, size_t n, int w, double* memory, Then then) {
     for (size_t done = 0; done < n;) {
         const size_t share = ((n - done + LANES - 1) / LANES + STEP - 1) / STEP * STEP;
         const size_t stretch = share < longest_stretch(K) ? share : longest_stretch(K);
-        lay(laid, in + done, n - done + static_cast<size_t>(w) - 1, stretch, stretch + static_cast<size_t>(w));
+        const size_t before = static_cast<size_t>(w) - 1;
+        if (!lay(laid, in + done, n - done + before, stretch, stretch + before + 1)) return false;
         Medians<K> medians(laid, w, work);
         for (size_t first = 0; first < stretch; first += STEP) {
             for (size_t k = 0; k < STEP; k += K) {
@@ -146,6 +156,7 @@ void stretches(const double* in, size_t n, int w, double* memory, Then then) {
         }
         done += stretch * LANES;
     }
+    return true;
 }
 
 template <int K> struct Size { static constexpr int k = K; };
@@ -166,17 +177,17 @@ size_t window_memory(int w) {
     return by_size(w, [w](auto size) { return memory_by<size.k>(w); });
 }
 
-void medians(const double* in, double* out, size_t n, int w, double* memory) {
-    by_size(w, [=](auto size) {
-        stretches<size.k>(in, n, w, memory, [=](const Lanes* found, const Lanes*, size_t count, size_t stretch, size_t first,
-                                                size_t done) {
+bool medians(const double* in, double* out, size_t n, int w, double* memory) {
+    return by_size(w, [=](auto size) {
+        const auto then = [=](const Lanes* found, const Lanes*, size_t count, size_t stretch, size_t first, size_t done) {
             give(out + done, n - done, found, count, stretch, first);
-        });
+        };
+        return stretches<size.k>(in, n, w, memory, then);
     });
 }
 
-// Whether |x - m| > scale * MAD of a window, at GROUP places and in each lane. The MAD itself is not needed: as rounding
-// never turns an order round, it is to say that scale * |v - m| < |x - m| for more than half of the window's values v.
+// Whether |x - m| > scale * MAD of a window, at GROUP places and in each lane. The MAD itself is not needed: rounding
+// never turns an order round, so it is to say that scale * |v - m| < |x - m| for more than half of the values v.
 struct Limit {
     double scale, about;  // |v - m| <= about * d + a denormal's worth wherever scale * |v - m| rounds to less than d
 
@@ -213,12 +224,11 @@ private:
 };
 
 // `at` is the place in its window of the value that is judged.
-void hampel(
+bool hampel(
     const double* in, double* clean, uint8_t* outlier, size_t n, int w, int at, double scale, double* memory) {
     const Limit limit(scale);
-    by_size(w, [=](auto size) {
-        stretches<size.k>(in, n, w, memory, [=](Lanes* found, const Lanes* window, size_t count, size_t stretch,
-                                                size_t first, size_t done) {
+    return by_size(w, [=](auto size) {
+        const auto then = [=](Lanes* found, const Lanes* window, size_t count, size_t stretch, size_t first, size_t done) {
             Counts passed[places_at_once<size.k>()];
             for (size_t i = 0; i < count; i += GROUP) {
                 const Lanes* const x = window + i + at;
@@ -227,7 +237,8 @@ void hampel(
             }
             give(clean + done, n - done, found, count, stretch, first);
             give(outlier + done, n - done, passed, count, stretch, first);
-        });
+        };
+        return stretches<size.k>(in, n, w, memory, then);
     });
 }
 

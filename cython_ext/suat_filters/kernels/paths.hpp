@@ -39,12 +39,13 @@ struct Blocks {
 constexpr size_t UNIT = 16;  // bytes
 
 struct Kernels {
-    // Doubles of memory that the two below need for windows of w, odd, 3 to 1023. Their values hold no NaN.
+    // Doubles of memory that the two below need for windows of w, odd, 3 to 1023. They are false, and what they wrote
+    // worth nothing, if one of the values is NaN.
     size_t (*window_memory)(int w);
     // out[i] = median of in[i] to in[i + w - 1], for i below n.
-    void (*medians)(const double* in, double* out, size_t n, int w, double* memory);
-    // outlier[i]: in[i + at] is further from that median than scale * MAD of those values; clean[i]: what stands for it.
-    void (*hampel)(const double* in, double* clean, uint8_t* outlier, size_t n, int w, int at, double scale,
+    bool (*medians)(const double* in, double* out, size_t n, int w, double* memory);
+    // outlier[i]: in[i + at] is further from that median than scale * MAD of those values; clean[i] stands for it.
+    bool (*hampel)(const double* in, double* clean, uint8_t* outlier, size_t n, int w, int at, double scale,
                    double* memory);
     // Whether times are finite and do not decrease.
     bool (*in_order)(const double* t, size_t n);

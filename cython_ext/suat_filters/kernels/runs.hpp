@@ -111,7 +111,8 @@ template <int N, int UpTo> SUAT_INLINE void sort_runs(const Sorting& s, bool las
 
 // Medians at N places, from the N middle values of what their windows share. Their windows begin in `left` and end in
 // `right`: place i lacks the first i + 1 values of the one and has the first i of the other.
-template <int N> SUAT_INLINE void narrow(const Run<N>& core, const Sorting& left, const Sorting& right, int at, Lanes* out) {
+template <int N>
+SUAT_INLINE void narrow(const Run<N>& core, const Sorting& left, const Sorting& right, int at, Lanes* out) {
     if constexpr (N == 1) {
         out[at] = core.low;
     } else {
@@ -121,7 +122,8 @@ template <int N> SUAT_INLINE void narrow(const Run<N>& core, const Sorting& left
     }
 }
 
-template <int N> SUAT_APART void narrow(const Lanes* core, const Sorting& left, const Sorting& right, int at, Lanes* out) {
+template <int N>
+SUAT_APART void narrow(const Lanes* core, const Sorting& left, const Sorting& right, int at, Lanes* out) {
     if constexpr (N <= IN_REGISTERS) {
         narrow<N>(take<N>(core), left, right, at, out);
     } else {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 
 #include "kernels/common.hpp"
@@ -23,18 +24,7 @@ struct Window {
 
 template <class Value> std::unique_ptr<Value[]> room_for(size_t n) { return std::unique_ptr<Value[]>(new Value[n]); }
 
-inline bool any_missing(const double* x, size_t n) {
-    constexpr size_t AT_ONCE = 2048;
-    for (size_t first = 0; first < n; first += AT_ONCE) {
-        const size_t end = std::min(n, first + AT_ONCE);
-        bool found = false;
-        for (size_t i = first; i < end; ++i) found |= x[i] != x[i];
-        if (found) return true;
-    }
-    return false;
-}
-
-// The values of a window in ascending order; -0.0 becomes 0.0, since the order of equal values must not show in the bits.
+// The values of a window in ascending order; -0.0 becomes 0.0, as the order of equal values must not show in the bits.
 class Sorted {
 public:
     void add(double value) {
@@ -89,83 +79,90 @@ void roll(const double* v, size_t n, Window window, size_t first, size_t end, Vi
     }
 }
 
-// Calls full(i, count, memory) for the readings from i on whose windows are full, on several threads, and cut(i, sorted)
-// for each other one.
+// Calls full(i, count, memory) for the readings from i on whose windows are full, on several threads, then
+// cut(i, sorted) for each other one. False, and nothing worth having done, if a reading is missing; `full` tells so
+// by false.
 template <class Full, class Cut>
-void over_windows(const Kernels& kernels, const double* v, size_t n, Window window, int threads, Full full, Cut cut) {
+bool over_windows(const Kernels& kernels, const double* v, size_t n, Window window, int threads, Full full, Cut cut) {
     constexpr size_t PIECE = 1 << 16;
     const size_t others = static_cast<size_t>(window.size - 1), ahead = window.ahead(), behind = window.behind();
-    if (n <= others) return roll(v, n, window, 0, n, cut);
-    roll(v, others, window, 0, behind, cut);
+    if (n <= others) {
+        for (size_t i = 0; i < n; ++i) if (v[i] != v[i]) return false;
+        roll(v, n, window, 0, n, cut);
+        return true;
+    }
     const size_t most = n - others, piece = threads > 1 ? PIECE : most;
+    std::atomic<bool> whole{true};
     in_parallel((most + piece - 1) / piece, threads, [&](size_t i) {
         const auto memory = room_for<double>(kernels.window_memory(window.size));
-        full(behind + i * piece, std::min(piece, most - i * piece), memory.get());
+        if (whole && !full(behind + i * piece, std::min(piece, most - i * piece), memory.get())) whole = false;
     });
+    if (!whole) return false;
+    roll(v, others, window, 0, behind, cut);
     const size_t tail = n - others;
     roll(v + tail, others, window, others - ahead, others,
          [&](size_t i, const Sorted& sorted) { cut(tail + i, sorted); });
+    return true;
 }
 
-// Calls filter(v, count) with the readings that are not missing; then, if some are, spread(i, k) for each reading i:
-// whose result is number k, or none if it is missing.
-template <class Filter, class Spread>
-void without_missing(const double* x, size_t n, Filter filter, Spread spread) {
-    if (!any_missing(x, n)) return filter(x, n, false);
-    const auto valid = room_for<double>(n);
-    size_t kept = 0;
+inline bool medians_of(
+    const Kernels& kernels, const double* v, double* out, size_t n, Window window, int threads) {
+    return over_windows(kernels, v, n, window, threads,
+        [&](size_t i, size_t count, double* memory) {
+            return kernels.medians(v + i - window.behind(), out + i, count, window.size, memory);
+        },
+        [&](size_t i, const Sorted& sorted) { out[i] = sorted.median(); });
+}
+
+// `scale` is n_sigmas * 1.4826.
+inline bool judged(const Kernels& kernels, const double* v, double* clean, uint8_t* outlier, size_t n, Window window,
+                   double scale, int threads) {
+    const int at = static_cast<int>(window.behind());
+    return over_windows(kernels, v, n, window, threads,
+        [&](size_t i, size_t count, double* memory) {
+            return kernels.hampel(v + i - at, clean + i, outlier + i, count, window.size, at, scale, memory);
+        },
+        [&](size_t i, const Sorted& sorted) {
+            const double m = sorted.median();
+            outlier[i] = std::fabs(v[i] - m) > scale * sorted.mad(m);
+            clean[i] = outlier[i] ? m : v[i];
+        });
+}
+
+// The readings that are not missing, and how many.
+inline std::unique_ptr<double[]> valid_of(const double* x, size_t n, size_t& kept) {
+    auto valid = room_for<double>(n);
+    kept = 0;
     for (size_t i = 0; i < n; ++i) {
         valid[kept] = x[i];
         kept += x[i] == x[i];
     }
-    filter(valid.get(), kept, true);
+    return valid;
+}
+
+inline void rolling_median(const Kernels& kernels, const double* x, double* out, size_t n, Window window, int threads) {
+    if (medians_of(kernels, x, out, n, window, threads)) return;
+    size_t kept;
+    const auto valid = valid_of(x, n, kept), found = room_for<double>(n);
+    medians_of(kernels, valid.get(), found.get(), kept, window, threads);
     for (size_t i = 0, k = 0; i < n; ++i) {
-        spread(i, k);
+        out[i] = x[i] == x[i] ? found[k] : NOTHING;
         k += x[i] == x[i];
     }
 }
 
-inline void rolling_median(const Kernels& kernels, const double* x, double* out, size_t n, Window window, int threads) {
-    std::unique_ptr<double[]> apart;
-    without_missing(x, n, [&](const double* v, size_t count, bool some_missing) {
-        if (some_missing) apart = room_for<double>(n);
-        double* const to = some_missing ? apart.get() : out;
-        over_windows(kernels, v, count, window, threads,
-            [&](size_t i, size_t places, double* memory) {
-                kernels.medians(v + i - window.behind(), to + i, places, window.size, memory);
-            },
-            [&](size_t i, const Sorted& sorted) { to[i] = sorted.median(); });
-    }, [&](size_t i, size_t k) { out[i] = x[i] == x[i] ? apart[k] : NOTHING; });
-}
-
-// `scale` is n_sigmas * 1.4826.
 inline void hampel(const Kernels& kernels, const double* x, double* clean, uint8_t* outlier, size_t n, Window window,
                    double scale, int threads) {
-    std::unique_ptr<double[]> clean_apart;
-    std::unique_ptr<uint8_t[]> outlier_apart;
-    without_missing(x, n, [&](const double* v, size_t count, bool some_missing) {
-        if (some_missing) {
-            clean_apart = room_for<double>(n);
-            outlier_apart = room_for<uint8_t>(n);
-        }
-        double* const to = some_missing ? clean_apart.get() : clean;
-        uint8_t* const flag = some_missing ? outlier_apart.get() : outlier;
-        over_windows(kernels, v, count, window, threads,
-            [&](size_t i, size_t places, double* memory) {
-                const double* const first = v + i - window.behind();
-                const int at = static_cast<int>(window.behind());
-                kernels.hampel(first, to + i, flag + i, places, window.size, at, scale, memory);
-            },
-            [&](size_t i, const Sorted& sorted) {
-                const double m = sorted.median();
-                flag[i] = std::fabs(v[i] - m) > scale * sorted.mad(m);
-                to[i] = flag[i] ? m : v[i];
-            });
-    }, [&](size_t i, size_t k) {
-        const bool valid = x[i] == x[i];
-        clean[i] = valid ? clean_apart[k] : NOTHING;
-        outlier[i] = valid & outlier_apart[k];
-    });
+    if (judged(kernels, x, clean, outlier, n, window, scale, threads)) return;
+    size_t kept;
+    const auto valid = valid_of(x, n, kept), found = room_for<double>(n);
+    const auto beyond = room_for<uint8_t>(n);
+    judged(kernels, valid.get(), found.get(), beyond.get(), kept, window, scale, threads);
+    for (size_t i = 0, k = 0; i < n; ++i) {
+        clean[i] = x[i] == x[i] ? found[k] : NOTHING;
+        outlier[i] = x[i] == x[i] ? beyond[k] : 0;
+        k += x[i] == x[i];
+    }
 }
 
 // The same of channels, one after the other, n readings of each.
