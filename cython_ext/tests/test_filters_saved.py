@@ -151,14 +151,14 @@ def test_an_impossible_count_in_a_state_is_refused(field: str) -> None:
     assert "impossible state" in refused(sealed(bytes(body)))
 
 
-def test_a_hundred_thousand_channels_are_back_within_half_a_second() -> None:
+def test_a_hundred_thousand_channels_are_back_within_half_a_second_of_cpu() -> None:
     n = 100_000
     bank = FilterBank(n, ChannelSettings(window=25, q=1e-6))
     bank.push_many(np.arange(n), np.zeros(n), np.ones(n))
     saved = bank.save()
-    start = time.perf_counter()
+    start = time.process_time()
     loaded = FilterBank.load(saved)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
     assert loaded.save() == saved
 
 
