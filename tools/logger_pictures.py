@@ -92,14 +92,20 @@ def channels(path: Path) -> list[Channel]:
 def _judged(
     position: str, measure: str, t: Floats, x: Floats, temperature: Channel | None
 ) -> tuple[Floats, NDArray[np.uint16]]:
-    """Values and flags. Moisture of soil at or below 0 degC is masked, and the filters do not see it."""
+    """Values and flags. Moisture of soil at or below 0 degC is masked, and the filters do not see it.
+
+    Where the clock is wrong by the probe's temperature, the moisture is misdated too.
+    """
     air = position == "air"
     channel = BY_NAME["node", "air_temperature"] if air else BY_NAME["probe1", MEASURES[measure][0]]
-    frozen = np.zeros(len(t), bool)
+    frozen, misdated = np.zeros(len(t), bool), np.zeros(len(t), bool)
     if temperature is not None:
         frozen = np.isin(t, temperature.t[temperature.values <= 0])
+        misdated = np.isin(t, temperature.t[(temperature.flags & CLOCK) > 0])
     values, flags = np.full(len(t), np.nan), np.where(frozen, FROZEN, 0).astype(np.uint16)
     values[~frozen], flags[~frozen] = judge(t[~frozen], x[~frozen], SETTINGS[channel.code])
+    values[misdated] = np.nan
+    flags[misdated] |= CLOCK
     return values, flags
 
 
