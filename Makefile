@@ -29,6 +29,7 @@ bench: setup-bench ## measure the hot paths beside their peers; ratios and absol
 
 figures: setup-bench ## measure the filters and draw docs/figures anew; the loggers' files are in LOGGERS
 	$(PYTHON) cython_ext/bench/filters.py --write docs/figures >/dev/null
+	$(PYTHON) cython_ext/bench/report.py docs/figures/filters.json docs/filters.md
 	$(PYTHON) tools/logger_pictures.py $(LOGGERS) --out docs/figures
 
 dashboards: setup-test ## write the Grafana dashboards anew

@@ -16,6 +16,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BENCH = ROOT / "cython_ext" / "bench"
+PAGE = ROOT / "docs" / "filters.md"
+MEASURED = ROOT / "docs" / "figures" / "filters.json"
 OTHERWISE = {"scipy two-pass", "river", "river median", "numba loop"}  # of Hampel and the chain: see their notes
 
 
@@ -66,6 +68,11 @@ def test_the_ratio_is_of_the_fastest_runs_and_its_spread_of_the_rounds(monkeypat
     import measure  # type: ignore[import-not-found]
 
     assert measure.ratio_of([4.0, 6.0, 8.0], [2.0, 2.0, 1.0]) == (4.0, 0.375)  # rounds: 2, 3, 8; quartiles 2.5 and 5.5
+
+
+def test_the_page_shows_the_figures_that_were_measured(report: ModuleType) -> None:
+    page = PAGE.read_text()
+    assert report.placed(page, report.tables(json.loads(MEASURED.read_text()))) == page
 
 
 def test_a_page_without_a_place_is_refused(report: ModuleType) -> None:
