@@ -137,7 +137,7 @@ def _draw(left: Axes, right: Axes, channel: Channel) -> None:
     when, x, flags = _dates(channel.t[shown]), channel.x[shown], channel.flags[shown]
     curated, values = channel.curated[shown], channel.values[shown]
     good = values[~np.isnan(values)]
-    low, high = (float(good.min()), float(good.max())) if len(good) else (0.0, 1.0)
+    low, high = np.quantile(x, (0.01, 0.99)) if len(good) < len(x) / 10 else (good.min(), good.max())
     low, high = low - 0.35 * (high - low) - 1e-3, high + 0.15 * (high - low) + 1e-3
 
     left.plot(when, np.clip(x, low, high), ".", color="#999999", markersize=1)
