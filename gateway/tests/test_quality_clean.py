@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -23,9 +24,11 @@ from suat.store.channels import BY_NAME, CHANNELS
 from suat.store.journal import Journal, JournalError
 from suat.store.reader import Reader
 from suat.store.rows import Derived, ProbeCurve
+from suat_sim.logger_replay import load_loggers
 from suat_sim.plain_samples import PlainFilters
 from suat_wire.payload import pack
 
+LOGGERS = Path(os.environ.get("SUAT_USSES", Path(__file__).parents[3] / "shared/data/usses"))
 START_US = 1_780_000_000_000_000
 MINUTE_US = 60_000_000
 
@@ -483,3 +486,25 @@ def test_a_wrong_clock_misdates_the_moisture_too(bench: Bench) -> None:
     for name in ("temperature", "moisture"):
         assert [flag & ~Flag.GAP for flag in flags(bench.reader, bench.node, name)] == misdated
         assert [math.isnan(value) for value in values(bench.reader, bench.node, name)] == [*map(bool, misdated)]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not LOGGERS.is_dir(), reason=f"the logger files are not at {LOGGERS}; set SUAT_USSES")
+def test_years_of_a_real_logger_end_as_the_plain_filters_have_them(tmp_path: Path) -> None:
+    """One whose clock went wrong and whose probes broke: revised over weeks; seen again nothing changes."""
+    logger = next(found for found in load_loggers(LOGGERS) if found.name == "EM20068")
+    rows = [
+        Row(record, row.time * 1_000_000, pack({(key[:6], key[7:]): value for key, value in row.readings.items()}))
+        for record, row in enumerate(logger.rows)
+    ]
+    made = Bench(tmp_path)
+    for first in range(0, len(rows), 100):
+        made.commit(rows[first : first + 100])
+        made.cleaner.finish()
+    assert made.cleaned() == in_order(rows)
+    assert_episodes(made)
+    made.changes.clear()
+    made.cleaner.refilter(0)
+    made.cleaner.finish()
+    assert not made.changes
+    made.close()
