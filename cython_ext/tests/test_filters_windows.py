@@ -63,11 +63,11 @@ def test_hampel_is_the_naive_one(x: list[float], window: int, centered: bool, n_
 @given(
     st.lists(st.one_of(st.floats(-10, 10), st.sampled_from(ODD_VALUES)), min_size=1, max_size=12),
     st.integers(0, 2**32),
-    st.sampled_from([3, 5, 7, 13, 15, 29, 31, 33, 61, 63, 125, 127, 129]),
-    st.integers(-3, 150),
+    st.sampled_from([3, 5, 7, 13, 15, 29, 31, 33, 61, 63]),
+    st.integers(-3, 90),
     st.booleans(),
 )
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_few_values_that_come_again_and_again(
     palette: list[float], seed: int, window: int, more: int, centered: bool
 ) -> None:
