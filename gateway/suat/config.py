@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from suat.config_faults import fault_lines
-from suat.errors import UsageError, did_you_mean
+from suat.errors import UsageError, did_you_mean, printable
 from suat.ingest.base import region_faults, tables
 from suat.network.tables import NetworkTable, channel_faults
 from suat.pasture.tables import HerdTable, PaddockTable, RulesTable, WaterPointTable
@@ -184,9 +184,4 @@ def parse(content: dict[str, Any], origin: str = "configuration") -> Config:
         return Config.model_validate(content)
     except ValidationError as error:
         lines = [line for fault in error.errors() for line in fault_lines(fault, content, Config)]
-        raise ConfigError([f"{origin}: {_printable(line)}" for line in dict.fromkeys(lines)]) from None
-
-
-def _printable(line: str) -> str:
-    """One line on any terminal, whatever was quoted in it."""
-    return "".join([sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line])
+        raise ConfigError([f"{origin}: {printable(line)}" for line in dict.fromkeys(lines)]) from None

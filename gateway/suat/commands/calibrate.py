@@ -79,7 +79,8 @@ def add(
         subject, others = campaign_of(reader, node, probe)
         now_us = now(settings)
         if csv is not None:
-            if any(option is not None for option in (label, at, raw, tin_g, wet_g, dry_g, volume_cm3, moisture)):
+            single = (label, at, raw, temperature_c, tin_g, wet_g, dry_g, volume_cm3, moisture)
+            if any(option is not None for option in single):
                 raise UsageError("--csv: the points are in the file; give no others beside it")
             found = read_points(csv, subject, others, by or login(), now_us, lambda us: taken_at(reader, subject, us))
         else:
@@ -228,7 +229,7 @@ def use(
 ) -> None:
     """Use a curve that a laboratory or the probe's maker has given."""
     from suat.commands.calibrate_words import show_curve
-    from suat.quality.campaign import check_curve
+    from suat.quality.campaign import check_curve, check_notes
     from suat.store.journal import Journal
     from suat.store.rows import Curve, ProbeCurve
 
@@ -237,10 +238,12 @@ def use(
     except ValueError:
         raise UsageError(f'--coefficients "{coefficients}": write them as 0.02,0.61') from None
     form = check_curve(ProbeCurve(numbers, field, air, water, per_kelvin, reference_c))
+    made_by = by or login()
+    check_notes(soil, made_by)
     settings = load(config)
     with Journal(existing_journal(settings)) as journal, journal.reader() as reader:
         subject, _ = campaign_of(reader, node, probe)
-        curve = Curve(subject.registration, subject.group, form, None, now(settings), soil, by or login())
+        curve = Curve(subject.registration, subject.group, form, None, now(settings), soil, made_by)
         show_curve(subject, curve, None, None, None, False)
         keep_curve(journal, settings, subject, curve, None, False)
 

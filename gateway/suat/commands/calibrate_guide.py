@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import typer
 
@@ -13,16 +14,19 @@ from suat.commands.calibrate_words import described, print_state, show_curve
 from suat.commands.options import existing_journal, instant_us, iso_utc
 from suat.commands.options import station_us as now
 from suat.config import Config
-from suat.errors import SuatError, UsageError
+from suat.errors import SuatError, UsageError, did_you_mean, printable
 from suat.quality import campaign
 from suat.quality.campaign import REFERENCE_C, Subject, Taken
 from suat.store.calibration import Point, add_points
 from suat.store.journal import Journal
 from suat.store.reader import Reader
 
+T = TypeVar("T")
+
 POLL_S = 1.0  # how often the journal is looked at while a reading is awaited
 RING_CM3 = 100.0  # the usual sampling ring (ISO 11272)
 TIN_G = 0.0
+ANY_M3 = 0.2  # a water content that a soil can have
 
 STEPS = (  # (what is missing, what to do)
     ("air", "read the probe in air: clean, dry, hanging free"),
@@ -68,16 +72,20 @@ def _chosen(reader: Reader) -> Subject:
     devices = [d for d in reader.devices(revoked=False) if d.kind == "soil" and d.probes]
     if not devices:
         raise UsageError("there is no soil node with a probe; register one: suat device add --help")
-    names = [device.name for device in devices]
-    while True:
-        try:
-            node = names[0] if len(names) == 1 else _ask(f"Node ({', '.join(names)})")
-            device = next((device for device in devices if device.name == node), devices[0])
-            probes = [probe.name for probe in device.probes]
-            probe = probes[0] if len(probes) == 1 else _ask(f"Probe ({', '.join(probes)})")
-            return campaign.subject(devices, node, probe)
-        except UsageError as error:
-            print(error)
+    device = _one_of("Node", {device.name: device for device in devices})
+    probe = _one_of("Probe", {probe.name: probe for probe in device.probes})
+    return campaign.subject(devices, device.name, probe.name)
+
+
+def _one_of(question: str, known: dict[str, T]) -> T:
+    """The one that is meant; where there is one alone nobody is asked."""
+    names = [*known]
+    while len(names) > 1:
+        name = _ask(f"{question} ({', '.join(names)})")
+        if name in known:
+            return known[name]
+        print(f'there is no "{printable(name)}"{did_you_mean(name, names)}')
+    return known[names[0]]
 
 
 def _step(points: list[Point]) -> int:
@@ -96,12 +104,19 @@ def _point(reader: Reader, subject: Subject, kind: str, points: list[Point], clo
     label = next_label(kind, points)
     if kind != "soil":
         return _as_point(subject, kind, label, taken)
-    label = _ask("Number of the tin", label)
+    any_core = _as_point(subject, kind, label, taken)._replace(moisture=ANY_M3)
+    campaign.check(any_core, points)  # is the reading one to weigh a core for
     tin, ring = _last(points)
-    tin_g = _number("Mass of the empty tin, g", tin)
-    volume = _number("Volume of the sampling ring, cm3", ring)
-    wet = _number("Mass of tin and core now, g", None)
-    return _as_point(subject, kind, label, taken)._replace(tin_g=tin_g, wet_g=wet, volume_cm3=volume)
+    while True:  # a slip costs the numbers, not the reading that was waited for
+        point = _as_point(subject, kind, _ask("Number of the tin", label), taken)._replace(
+            tin_g=_number("Mass of the empty tin, g", tin),
+            volume_cm3=_number("Volume of the sampling ring, cm3", ring),
+            wet_g=_number("Mass of tin and core now, g", None),
+        )
+        try:
+            return campaign.check(point, points)
+        except UsageError as error:
+            print(error)
 
 
 def _as_point(subject: Subject, kind: str, label: str, taken: Taken) -> Point:

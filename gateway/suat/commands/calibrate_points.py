@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Callable
 from pathlib import Path
 
 from suat.commands.options import instant_us
-from suat.errors import UsageError
+from suat.errors import UsageError, printable
 from suat.quality.campaign import Subject, Taken, check
 from suat.store.calibration import Point
 
 NUMBERS = ("raw", "temperature_c", "tin_g", "wet_g", "dry_g", "volume_cm3", "moisture")
 COLUMNS = ("kind", "label", "at", "field", *NUMBERS)
+LARGEST = 100_000  # bytes: a thousand points
 
 
 def read_points(
     path: Path, probe: Subject, others: list[Point], made_by: str, now_us: int, taken_at: Callable[[int], Taken]
 ) -> list[Point]:
     """The points of a file; where `raw` is empty, what the probe gave is asked of `taken_at`. UsageError: the line."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            dialect = ";" if ";" in file.readline() else ","
-            file.seek(0)
-            rows = list(csv.DictReader(file, delimiter=dialect))
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path}: no CSV in UTF-8 ({error})") from None
+    rows = _rows(path)
+    names = [name.strip().lower() for name in rows[0][1]] if rows else []
+    wrong = next((name for name in names if name not in COLUMNS or names.count(name) > 1), None)
+    if wrong is not None:
+        fault = "twice" if wrong in COLUMNS else f"unknown; there are {', '.join(COLUMNS)}"
+        raise UsageError(f'{path}, line {rows[0][0]}: the column "{printable(wrong)}" is {fault}')
     found: list[Point] = []
-    for line, row in enumerate(rows, 2):
+    for line, cells in rows[1:]:
         try:
+            if len(cells) > len(names):
+                raise UsageError("it has more cells than the first line has columns")
+            row = dict(zip(names, cells, strict=False))
             point = _point(row, probe, made_by, now_us, taken_at, len(others) + len(found) + 1)
             found.append(check(point, [*others, *found]))
         except UsageError as error:
@@ -41,15 +43,31 @@ def read_points(
     return found
 
 
+def _rows(path: Path) -> list[tuple[int, list[str]]]:
+    """(line, cells) of each line in which something is written. UsageError."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    if len(content) > LARGEST:
+        raise UsageError(f"{path}: more than {LARGEST // 1000} kB: no table of points")
+    try:
+        text = io.StringIO(content.decode("utf-8-sig"), newline="")
+        head = text.readline()
+        text.seek(0)
+        lines = csv.reader(text, delimiter=next((mark for mark in ";\t" if mark in head), ","), strict=True)
+        return [(lines.line_num, cells) for cells in lines if any(cell.strip() for cell in cells)]
+    except UnicodeDecodeError:
+        raise UsageError(f'{path}: it is not in UTF-8; save it as "CSV UTF-8"') from None
+    except csv.Error as error:
+        raise UsageError(f"{path}: no CSV ({error})") from None
+
+
 def _point(
-    row: dict[str | None, str], probe: Subject, made_by: str, now_us: int, taken_at: Callable[[int], Taken], place: int
+    row: dict[str, str], probe: Subject, made_by: str, now_us: int, taken_at: Callable[[int], Taken], place: int
 ) -> Point:
-    if None in row:
-        raise UsageError("it has more cells than the first line has columns")
-    unknown = [str(name) for name in row if name not in COLUMNS]
-    if unknown:
-        raise UsageError(f'there is no column "{unknown[0]}"; there are {", ".join(COLUMNS)}')
-    text = {str(name): (value or "").strip() for name, value in row.items()}
+    text = {name: cell.strip() for name, cell in row.items()}
     numbers = {name: number(text[name]) if text.get(name) else None for name in NUMBERS}
     at_us = instant_us(text["at"], "at") if text.get("at") else now_us
     raw = numbers.pop("raw")
@@ -87,5 +105,5 @@ def number(text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise UsageError(f'"{text}" is no number')
+        raise UsageError(f'"{printable(text)}" is no number')
     return value

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from suat.errors import UsageError, did_you_mean
+from suat.errors import UsageError, did_you_mean, printable
 from suat.quality.calibrate import COUNT, PERMITTIVITY
 from suat.quality.curves import TEMPERATURE_C, moisture, put_right
 from suat.quality.fit import CONTRAST, FEWEST, MOISTURE, Fit, Known, fit
@@ -29,6 +29,8 @@ KINDS = ("air", "water", "soil")
 FIELDS = BY_NAME["probe1", "moisture"].fields
 REFERENCE_C = 20.0
 REFERENCES_C = (0.0, 40.0)  # with PER_KELVIN: no reading is divided by less than 0.2
+LABEL, TEXT = 32, 200  # letters at most of a tin's label, and of what is written about a curve
+COEFFICIENTS = (2, 6)  # fewer do not look at the probe; no fit to soil cores bears more
 WILD = 10.0  # m3/m3: no curve that was meant
 WITHIN_US = 30 * 60_000_000  # a core is taken within half an hour of the reading beside it
 _LIMITS = {"count": COUNT, "permittivity": PERMITTIVITY, "vwc": (-0.2, 1.0)}
@@ -124,7 +126,9 @@ def taken_at(reader: Reader, probe: Subject, at_us: int) -> Taken:
 
 def check(point: Point, others: Sequence[Point]) -> Point:
     """The point, if it can be one beside the `others` of its probe. UsageError says what is wrong with it."""
-    where = f'point "{point.label}": '
+    where = f'point "{printable(point.label)}": '
+    check_label(point.label)
+    _check_text("--by", point.made_by, TEXT)
     if any(other.label == point.label for other in others):
         raise UsageError(f"{where}there is one already; give another --label, or drop that one first")
     if point.kind not in KINDS:
@@ -143,7 +147,28 @@ def check(point: Point, others: Sequence[Point]) -> Point:
         raise UsageError(f"{where}{point.temperature_c:g} degC is no temperature of a soil")
     if point.kind == "soil":
         _check_soil(point, where)
+    elif any(value is not None for value in (point.tin_g, point.wet_g, point.dry_g, point.volume_cm3, point.moisture)):
+        raise UsageError(f"{where}masses and a water content are those of soil, not of {point.kind}")
     return point
+
+
+def check_label(label: str) -> str:
+    """The label of a point, if it can be one. UsageError."""
+    if not label:
+        raise UsageError("a point needs a label")
+    return _check_text("--label", label, LABEL)
+
+
+def check_notes(soil: str, made_by: str) -> None:
+    """What is written beside a curve. UsageError."""
+    _check_text("--soil", soil, TEXT)
+    _check_text("--by", made_by, TEXT)
+
+
+def _check_text(what: str, text: str, longest: int) -> str:
+    if not (text.isprintable() and len(text) <= longest):
+        raise UsageError(f'{what} "{printable(text[:longest])}": write it on one line, in {longest} letters at most')
+    return text
 
 
 def _check_soil(point: Point, where: str) -> None:
@@ -222,6 +247,9 @@ def check_curve(curve: ProbeCurve) -> ProbeCurve:
     """A curve that somebody gave, if a probe can have it. UsageError."""
     if curve.field not in FIELDS:
         raise UsageError(f'"{curve.field}" is none of {", ".join(FIELDS)}')
+    fewest, most = COEFFICIENTS
+    if not fewest <= len(curve.coefficients) <= most:
+        raise UsageError(f"{len(curve.coefficients)} coefficients: a curve has {fewest} to {most}, c0 first")
     _check_temperature(curve.per_kelvin, curve.reference_c)
     if not abs(curve.water - curve.air) >= CONTRAST:
         raise UsageError(f"{curve.air:g} in air and {curve.water:g} in water: no probe is like that")
@@ -260,7 +288,8 @@ def missing(points: Sequence[Point]) -> str | None:
 
 
 def made(probe: Subject, points: Iterable[Point], found: Fit, soil: str, made_by: str, now_us: int) -> Curve:
-    """The curve as it is kept: with its points as they are now."""
+    """The curve as it is kept: with its points as they are now. UsageError."""
+    check_notes(soil, made_by)
     by_label = {point.label: point for point in points}
     rows = [{**known._asdict(), "at_us": by_label[known.label].at_us} for known in found.points]
     return Curve(
