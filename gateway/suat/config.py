@@ -17,6 +17,8 @@ from suat.errors import UsageError, did_you_mean, printable
 from suat.ingest.base import region_faults, tables
 from suat.network.tables import NetworkTable, channel_faults
 from suat.pasture.tables import HerdTable, PaddockTable, RulesTable, WaterPointTable
+from suat.quality.limits import limit_faults
+from suat.quality.tables import LimitsTable
 from suat.show.tables import BoardTable
 from suat.store.tables import OWN, InfluxTable, JournalTable, SinkTable
 from suat.tables import Bound, Table
@@ -73,11 +75,12 @@ class Config(Table):
     paddock: list[PaddockTable] = Field(default_factory=list)
     water_point: list[WaterPointTable] = Field(default_factory=list)
     herd: list[HerdTable] = Field(default_factory=list)
+    limits: list[LimitsTable] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Config:
         faults = [*_duplicates(self), *_dangling(self), *channel_faults(self.network, self.station.region)]
-        faults += region_faults(self.ingest, self.station.region)
+        faults += [*region_faults(self.ingest, self.station.region), *limit_faults(self.limits)]
         faults = faults or _dry_paddocks(self)  # a slip in a name makes paddocks dry
         if faults:
             raise ValueError("\n".join(faults))

@@ -367,7 +367,7 @@ class Pipeline:
             return
         self.server.refresh()
         heights = {point.id: point.sensor_height_m for point in self._config.water_point}
-        known = calibrations(self._reader.devices(), self._reader.read(curves), heights)
+        known = calibrations(self._reader.devices(), self._reader.read(curves), heights, self._config.limits)
         self._registry_version = version
         self._offload("clean", lambda: self.cleaner.recalibrate(known), self._cleaned)
 

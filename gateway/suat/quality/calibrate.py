@@ -11,9 +11,11 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from suat_filters import RANGE, UNCALIBRATED
+from suat_filters import RANGE, UNCALIBRATED, ChannelSettings
 
 from suat.quality.curves import moisture, put_right, topp
+from suat.quality.limits import node_limits
+from suat.quality.tables import LimitsTable
 from suat.records import DeviceRecord
 from suat.store.channels import BY_FIELD, PROBES
 from suat.store.rows import Curve, ProbeCurve
@@ -25,13 +27,14 @@ PERMITTIVITY = (1.0, 81.0)  # air and water: what lies outside is no soil (METER
 
 
 class NodeCalibration(NamedTuple):
-    """What one node's readings are turned into quantities with."""
+    """What one node's readings are turned into quantities with, and judged by."""
 
     curves: Mapping[str, ProbeCurve] = {}  # by group
     sensor_height_m: float | None = None
+    limits: Mapping[int, ChannelSettings] = {}  # by channel code, where the configuration sets some
 
     def fingerprint(self) -> bytes:
-        """Changes when the calibration does."""
+        """Changes when the quantities do. The limits are not in it: each channel's are kept with its filters."""
         text = repr((sorted(self.curves.items()), self.sensor_height_m))
         return hashlib.blake2b(text.encode(), digest_size=8).digest()
 
@@ -44,8 +47,9 @@ def calibrations(
     devices: Iterable[DeviceRecord],
     curves: Mapping[tuple[int, str], Curve],
     heights: Mapping[str, float | None],
+    limits: Sequence[LimitsTable] = (),
 ) -> dict[int, NodeCalibration]:
-    """By registration; `heights` is `sensor_height_m` by water point."""
+    """By registration; `heights` is `sensor_height_m` by water point, `limits` the configuration's rows."""
     return {
         device.registration: NodeCalibration(
             {
@@ -54,6 +58,7 @@ def calibrations(
                 if (device.registration, group) in curves
             },
             heights.get(device.water_point) if device.water_point else None,
+            node_limits(limits, device),
         )
         for device in devices
     }

@@ -82,8 +82,8 @@ class Cleaner:
     def recalibrate(self, calibration: Mapping[int, NodeCalibration]) -> None:
         """Take over a new calibration; nodes whose own has changed are replayed from their beginning."""
         for registration in {*self._live, *self._replays}:
-            before = self._calibration.get(registration, NO_CALIBRATION)
-            if calibration.get(registration, NO_CALIBRATION).fingerprint() != before.fingerprint():
+            before, after = self._of(registration), calibration.get(registration, NO_CALIBRATION)
+            if (after.fingerprint(), after.limits) != (before.fingerprint(), before.limits):
                 self._go_back(registration, BEGINNING)
         self._calibration = dict(calibration)
 
@@ -203,7 +203,7 @@ class Cleaner:
         filters = NodeFilters.load(kept, self._of(registration)) if kept else None
         if kept and filters is None:  # computed by another calibration or other limits: all of them were
             self._journal.drop_states(registration, -1)
-        back = _Back(filters or NodeFilters(), self._changes(registration))
+        back = _Back(filters or NodeFilters(self._of(registration).limits), self._changes(registration))
         back.changes.expect(back.filters.seen)
         return back
 

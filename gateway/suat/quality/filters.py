@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from suat_filters import FilterBank
+from suat_filters import ChannelSettings, FilterBank
 from suat_samples import Cleaning, masks
 from suat_wire.payload import layout_of
 
-from suat.quality.calibrate import NodeCalibration, plan
+from suat.quality.calibrate import NO_CALIBRATION, NodeCalibration, plan
 from suat.quality.settings import SETTINGS
 from suat.records import KeptSample
 from suat.store.channels import BY_NAME, PROBES
@@ -38,9 +38,13 @@ class Revision(NamedTuple):
 
 
 class NodeFilters:
-    """The filters of one node: channels appear when they are first read."""
+    """The filters of one node: channels appear when they are first read.
 
-    def __init__(self) -> None:
+    `limits`, by channel code, are those that its configuration sets.
+    """
+
+    def __init__(self, limits: Mapping[int, ChannelSettings] = NO_CALIBRATION.limits) -> None:
+        self._limits = limits
         self.slots: dict[int, int] = {}  # channel code -> channel of the bank
         self.bank = FilterBank(0, [])
         self.seen: Key = BEGINNING
@@ -61,9 +65,10 @@ class NodeFilters:
             bank = FilterBank.load(state.body[_state_head.size + count :])
         except (struct.error, ValueError):
             return None
-        if fingerprint != calibration.fingerprint() or bank.settings != tuple(SETTINGS.get(code) for code in codes):
+        limits = {**SETTINGS, **calibration.limits}
+        if fingerprint != calibration.fingerprint() or bank.settings != tuple(limits.get(code) for code in codes):
             return None
-        filters = cls()
+        filters = cls(calibration.limits)
         filters.slots = {code: slot for slot, code in enumerate(codes)}
         filters.bank = bank
         filters.seen = state.time_us, state.record
@@ -71,7 +76,7 @@ class NodeFilters:
 
     def grow(self, code: int) -> int:
         """The bank's channel of a code that is read for the first time."""
-        slot = self.slots[code] = self.bank.grow(SETTINGS[code])
+        slot = self.slots[code] = self.bank.grow(self._limits.get(code) or SETTINGS[code])
         return slot
 
     def run(

@@ -41,7 +41,8 @@ def refilter(
                 progress()
 
         heights = {point.id: point.sensor_height_m for point in config.water_point}
-        cleaner = Cleaner(journal, reader, calibrations(devices, reader.read(curves), heights), on_change)
+        known = calibrations(devices, reader.read(curves), heights, config.limits)
+        cleaner = Cleaner(journal, reader, known, on_change)
         for registration in chosen:
             cleaner.refilter(since_us, registration)
         while cleaner.pending:
