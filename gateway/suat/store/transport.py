@@ -83,7 +83,7 @@ class Transport:
 
     def hang_up(self) -> None:
         """End the request that is under way on another thread."""
-        sock = None if self._connection is None else self._connection.sock
+        sock = None if self._connection is None else self._connection.open_socket
         if sock is not None:
             with contextlib.suppress(OSError):  # it is closed already
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not TLS's own, which another thread is using
@@ -99,6 +99,7 @@ class _Connection(HTTPConnection):
     """Plain or, with a context, within TLS. `deadline` is the present request's [monotonic s]."""
 
     deadline = 0.0
+    open_socket: socket.socket | None = None  # `sock` is gone already while the last answer is read
 
     def __init__(self, host: str, port: int | None, context: ssl.SSLContext | None) -> None:
         if context is not None:
@@ -126,7 +127,7 @@ class _Connection(HTTPConnection):
         except BaseException:
             dialled.close()
             raise
-        self.sock = dialled
+        self.sock = self.open_socket = dialled
 
     def send(self, data: Any) -> None:
         """Bytes in pieces, each within the time that is left."""
