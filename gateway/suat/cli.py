@@ -21,6 +21,7 @@ from suat.commands import (
     doctor,
     forwarder_config,
     herd,
+    limits,
     look,
     modbus,
     recompute,
@@ -91,6 +92,11 @@ app.command(
     short_help="How salty the soil is: class and trend.",
     epilog=examples("suat salinity", "suat salinity --node upper-3 --since 2026-01-01 --json"),
 )(salinity.salinity)
+app.command(
+    "limits",
+    short_help="What readings are judged by, and why.",
+    epilog=examples("suat limits", "suat limits --node upper-3", "suat limits --json | jq 'select(.reason)'"),
+)(limits.limits)
 app.command(
     "move",
     short_help="Note that a herd was led to a paddock.",

@@ -100,6 +100,8 @@ def _machine(config: Config) -> Iterator[Finding]:
         yield Finding("good", f"the station runs (process {station.pid})")
     for line in preflight.ports(config):
         yield Finding("bad", *line.split("; ", 1))
+    for line in preflight.idle_limits(config):
+        yield Finding("look", *line.split("; ", 1))
     if config.station.data_dir.exists():
         disk = shutil.disk_usage(config.station.data_dir)
         level: Level = "bad" if disk.free < LOW_DISK * disk.total else "good"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import tempfile
@@ -10,7 +11,10 @@ from typing import Any
 
 from suat import running
 from suat.config import Config
+from suat.quality.limits import unmet
 from suat.serial_line import port_fault as line_fault
+from suat.store.journal import JournalError
+from suat.store.reader import Reader
 from suat.store.tables import OWN
 from suat.tables import Bound, host_port
 
@@ -60,6 +64,15 @@ def data_dir(path: Path) -> list[str]:
         for file in sorted(path.glob("journal.db*")) + sorted(path.glob("keys.json"))
         if not os.access(file, os.R_OK | os.W_OK)
     ]
+
+
+def idle_limits(config: Config) -> list[str]:
+    """Rows of [[limits]] whose node or probe is not registered: no fault, for it may come."""
+    if not config.limits or not config.journal_path.exists():
+        return []
+    with contextlib.suppress(JournalError), Reader(config.journal_path) as reader:
+        return unmet(config.limits, reader.devices())
+    return []  # the journal's own faults are told by others
 
 
 def ports(config: Config) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from typing import Annotated
 
 import typer
@@ -35,12 +36,14 @@ def run(
 def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Check the configuration, and what it needs from this machine; exit 2 with one line a fault."""
     from suat.config import ConfigError
-    from suat.preflight import faults
+    from suat.preflight import faults, idle_limits
 
     settings = load(config)
     found = faults(settings)
     if found:
         raise ConfigError([f"{config}: {line}" for line in found])
+    for line in idle_limits(settings):
+        print(f"{config}: {line}", file=sys.stderr)
     counted = (
         (len(settings.paddock), "paddock"),
         (len(settings.water_point), "water point"),

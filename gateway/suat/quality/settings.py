@@ -33,7 +33,12 @@ DAY = 24 * HOUR
 
 Sourced = dict[str, tuple[float, str]]  # limit -> (value, why, with the sources in brackets)
 
-_GAP: Sourced = {"gap_seconds": (6 * HOUR, "[D] three readings of the slowest interval that is in use, 2 h")}
+_TIME: Sourced = {
+    "gap_seconds": (6 * HOUR, "[D] three readings of the slowest interval that is in use, 2 h"),
+    "clock_accept": (3, "[D] one reading with an old date proves no clock that was set back"),
+}
+_DAYS: Sourced = {"clock_days": (3, "[D] a cloudy day may point elsewhere, three in a row do not")}
+_STEP: Sourced = {"rate_accept": (3, "[D] a step that lasts is believed; a single wild value is not")}
 _BROKEN: Sourced = {
     "broken_seconds": (DAY, "[D] a probe that fails for some hours and recovers is flagged reading by reading")
 }
@@ -42,6 +47,7 @@ _MOISTURE: Sourced = {
     "minimum": (-0.05, "[T12] accuracy 0.03 m3/m3: dry soil may read below zero; [D] a margin"),
     "maximum": (0.70, "[T12] 0.00 to 0.70 m3/m3 in mineral soil"),
     "max_rate": (0.45 / 900, "[D] dry to saturated within 15 minutes: faster than any wetting front"),
+    **_STEP,
     "resolution": (0.01, "[USSES]"),
     "stuck_seconds": (60 * DAY, "[USSES] under snow a sound probe gave the same value for more than 30 days"),
     "stuck_count": (48, "[D] four days of readings every 2 h"),
@@ -50,12 +56,13 @@ _MOISTURE: Sourced = {
     "spike_accept": (3, "[D] a step that lasts is believed; a single wild value is not"),
     "max_noise": (0.01, "[T12] accuracy when calibrated for the soil; water does not come and go in hours"),
     **_BROKEN,
-    **_GAP,
+    **_TIME,
 }
 _SOIL_TEMPERATURE: Sourced = {
     "minimum": (-40.0, "[T12] -40 to 60 degC; the DS18B20's 85 degC after a brown-out lies outside"),
     "maximum": (60.0, "[T12] -40 to 60 degC; the DS18B20's 85 degC after a brown-out lies outside"),
     "max_rate": (15.0 / HOUR, "[D] bare soil at 5 cm warms by some 5 K an hour"),
+    **_STEP,
     "resolution": (1.0, "[USSES]"),
     "stuck_seconds": (90 * DAY, "[D] under snow the soil stays at its freezing point for weeks"),
     "stuck_count": (48, "[D] four days of readings every 2 h"),
@@ -65,7 +72,8 @@ _SOIL_TEMPERATURE: Sourced = {
     "max_noise": (8.0, "[MD] at 5 cm a sunny day swings by 20 K: at noon 3 K off the line of readings 3 h apart"),
     **_BROKEN,
     "day_swing": (3.0, "[D] thirty steps of the probe; under snow and at 25 cm it is less, and tells no time"),
-    **_GAP,
+    **_DAYS,
+    **_TIME,
 }
 _SOIL_EC: Sourced = {
     "minimum": (0.0, "[D] a conductivity cannot be less"),
@@ -76,12 +84,13 @@ _SOIL_EC: Sourced = {
     "spike_accept": (3, "[D] a step that lasts is believed; a single wild value is not"),
     "max_noise": (1.0, "[T12] accuracy 5 % + 0.01 dS/m; [D] twice that of the greatest bulk EC of a pasture, 10 dS/m"),
     **_BROKEN,
-    **_GAP,
+    **_TIME,
 }
 _DEPTH: Sourced = {
     "minimum": (-0.10, "[D] an echo from below the zero mark of a nearly empty tank"),
     "maximum": (10.0, "[D] no trough or tank of a pasture is deeper"),
     "max_rate": (0.005, "[D] a tanker fills 10 m3 of 2 m depth in ten minutes: 0.0033 m/s"),
+    **_STEP,
     "resolution": (
         0.02,
         "[A02] accuracy 1 cm; [D] a herd draws some cm at a time, ghost echoes are farther off",
@@ -91,7 +100,7 @@ _DEPTH: Sourced = {
     "spike_accept": (3, "[D] a step that lasts is believed; a single wild value is not"),
     "max_noise": (0.3, "[D] ghost echoes; a herd empties and a float refills a trough of 0.3 m at most"),
     **_BROKEN,
-    **_GAP,
+    **_TIME,
 }
 _WATER_TEMPERATURE: Sourced = {
     "minimum": (-10.0, "[D] a probe in ice or left dry in frost"),
@@ -102,7 +111,7 @@ _WATER_TEMPERATURE: Sourced = {
     "spike_accept": (3, "[D] a step that lasts is believed; a single wild value is not"),
     "max_noise": (8.0, "[D] as soil"),
     **_BROKEN,
-    **_GAP,
+    **_TIME,
 }
 _WATER_EC: Sourced = {
     "minimum": (0.0, "[D] a conductivity cannot be less"),
@@ -113,40 +122,42 @@ _WATER_EC: Sourced = {
     "spike_accept": (3, "[D] a step that lasts is believed; a single wild value is not"),
     "max_noise": (3.0, "[D] a fresh fill lasts longer than a reading; an electrode in and out of the water does not"),
     **_BROKEN,
-    **_GAP,
+    **_TIME,
 }
 _AIR_TEMPERATURE: Sourced = {
     "minimum": (-60.0, "[D] the records of Kazakhstan are -57 and +49 degC; a box in the sun is warmer"),
     "maximum": (65.0, "[D] the records of Kazakhstan are -57 and +49 degC; a box in the sun is warmer"),
     "max_rate": (0.02, "[D] 6 K in five minutes: a cold front"),
+    **_STEP,
     "resolution": (0.0625, "[DS]"),
     "max_noise": (8.0, "[D] sun on the box, a thunderstorm"),
     **_BROKEN,
     "day_swing": (5.0, "[D] fronts move the air's warmest hour more than the soil's: only days with sun"),
-    **_GAP,
+    **_DAYS,
+    **_TIME,
 }
 
 # What is only checked for its range: a count that never falls, a switch, a supply.
-_VOLUME: Sourced = {"minimum": (0.0, "[D] a meter counts up from zero"), **_GAP}
+_VOLUME: Sourced = {"minimum": (0.0, "[D] a meter counts up from zero"), **_TIME}
 _FLOAT: Sourced = {
     "minimum": (0.0, "[D] a switch is off or on"),
     "maximum": (1.0, "[D] a switch is off or on"),
-    **_GAP,
+    **_TIME,
 }
 _CURRENT: Sourced = {
     "minimum": (0.0, "[D] a current's amount"),
     "maximum": (100.0, "[D] no pump of a pasture draws more"),
-    **_GAP,
+    **_TIME,
 }
 _BATTERY: Sourced = {
     "minimum": (1.0, "[D] no board runs below 1 V"),
     "maximum": (6.4, "what fits on air (docs/payload.md)"),
-    **_GAP,
+    **_TIME,
 }
 _SOLAR: Sourced = {
     "minimum": (0.0, "[D] a panel's voltage"),
     "maximum": (25.5, "what fits on air (docs/payload.md)"),
-    **_GAP,
+    **_TIME,
 }
 
 _BY_NAME: dict[tuple[str, str], Sourced] = {

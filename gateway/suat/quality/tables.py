@@ -19,6 +19,16 @@ OF_PROBES = {channel.name for channel in CHANNELS if channel.group in PROBES}
 _IN_FULL = {f"{channel.group}.{channel.name}" for channel in CHANNELS if channel.group not in PROBES}
 _KNOWN = sorted(OF_PROBES | {channel.name for channel in CHANNELS} | _IN_FULL)
 
+_UNITS = {"max_rate": "{unit}/s", "stuck_seconds": "s", "gap_seconds": "s", "broken_seconds": "s"}
+_UNITS |= {"n_sigmas": "sigma", "clock_days": "days"} | dict.fromkeys(
+    ("minimum", "maximum", "resolution", "max_noise", "day_swing"), "{unit}"
+)
+
+
+def unit_of(limit: str, unit: str) -> str:
+    """The unit of a limit of a channel that is in `unit`; counts of readings have none."""
+    return _UNITS.get(limit, "").format(unit=unit)
+
 
 class _Row(Table):
     node: Annotated[str, Field(min_length=1)] | None = None  # None: all nodes
