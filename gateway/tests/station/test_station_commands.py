@@ -214,9 +214,12 @@ def test_debug_shows_the_traceback_and_nothing_else_does(run: Run) -> None:
         os.environ.pop("SUAT_DEBUG", None)
 
 
+PLAIN = ("check", "doctor", "readings", "status", "move", "resend", "refilter", "limits")
+
+
 @pytest.mark.parametrize(
     "line",
-    ["", "demo", "run", "check", "doctor", "readings", "status", "move", "resend", "refilter", "device", "device add"],
+    ["", "demo", "run", *PLAIN, "device", "device add"],
 )
 def test_help_tells_what_it_does(run: Run, line: str) -> None:
     status, said, _ = run(f"{line} --help")
@@ -228,7 +231,7 @@ def test_help_tells_what_it_does(run: Run, line: str) -> None:
 
 def test_every_example_is_a_command_line_that_is_understood(run: Run, folder: Path) -> None:
     (folder / "suat.toml").unlink()  # so that each gets as far as the configuration, and no further
-    for command in ("check", "doctor", "readings", "status", "move", "resend", "refilter", "device add", "device list"):
+    for command in (*PLAIN, "device add", "device list"):
         examples = run(f"{command} --help")[1].partition("Examples:")[2].replace("\\\n", " ")
         lines = [line.partition("|")[0].strip() for line in examples.splitlines() if line.strip()]
         assert lines
