@@ -2,7 +2,8 @@
 
 A kept state of the filters goes with rows that stand as the samples up to it left them. A later sample that has
 changed some of these rows *reaches* behind the state: who begins there again may find that the sample no longer does
-so, because of one that came late between the two. So such a state is no beginning.
+so, because of one that came late between the two. So such a state is no beginning, until the journal has given up the
+rows before it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from suat.store.rows import FilterState, Reach
 _UNDISTURBED = (
     "SELECT registration, time_us, record, body FROM filter_state AS s WHERE registration = ? AND time_us < ?"
     " AND NOT EXISTS (SELECT 1 FROM revision AS r WHERE r.registration = s.registration"
-    " AND (r.time_us, r.record) > (s.time_us, s.record) AND r.since_us <= s.time_us)"
+    " AND (r.time_us, r.record) > (s.time_us, s.record) AND r.since_us <= s.time_us AND EXISTS (SELECT 1 FROM sample"
+    " WHERE registration = r.registration AND time_us BETWEEN r.since_us AND s.time_us))"
     " ORDER BY time_us DESC LIMIT 1"
 )
 _BEHIND = (
