@@ -31,8 +31,7 @@ def timed(t: ArrayLike, x: ArrayLike) -> tuple[Floats, Floats]:
     if times.shape[-1] != readings.shape[-1]:
         raise ValueError(f"t has {times.shape[-1]} values and x {readings.shape[-1]}")
     if times.ndim > 1 and times.shape != readings.shape:
-        channels = len(readings) if readings.ndim > 1 else 1
-        raise ValueError(f"t has {len(times)} channels and x {channels}")
+        raise ValueError(f"t has the shape {times.shape} and x {readings.shape}")
     return times, readings
 
 

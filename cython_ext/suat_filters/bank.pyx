@@ -99,7 +99,7 @@ cdef class FilterBank:
             self.bank.grow(&view[0], view.shape[0])
         return first
 
-    def reset(self, channel):
+    def reset(self, Py_ssize_t channel):
         """Forget all that was read on a channel. Raises IndexError if there is no such channel."""
         self.bank.reset(self._checked(channel))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -71,6 +72,8 @@ class ChannelSettings:
             number = getattr(self, name)
             if not isinstance(number, int | float) or isinstance(number, bool):
                 raise ValueError(f"{name} must be a number, not {number!r}")
+            if isinstance(number, int) and abs(number) > sys.float_info.max:
+                raise ValueError(f"{name} is too large")
             if math.isnan(number):
                 raise ValueError(f"{name} must not be NaN")
         for name in NUMBERS[2:]:

@@ -175,6 +175,8 @@ def test_what_does_not_exist_is_refused_and_changes_nothing() -> None:
         bank.push_many([0, 1], [0.0], [1.0, 1.0])
     with pytest.raises(TypeError, match="whole numbers"):
         bank.push_many([0.0, 1.0], [0.0, 0.0], [1.0, 1.0])
+    with pytest.raises(TypeError, match="integer"):
+        bank.reset(0.5)  # type: ignore[arg-type]
     assert bank.save() == before
     assert bank.push_many([], [], [])[0].shape == (0,)
 

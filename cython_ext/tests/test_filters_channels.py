@@ -112,12 +112,12 @@ def test_shapes_that_do_not_fit() -> None:
     x = np.zeros((3, 4))
     for t, message in (
         (np.arange(3.0), "t has 3 values and x 4"),
-        (np.zeros((2, 4)), "t has 2 channels and x 3"),
+        (np.zeros((2, 4)), r"t has the shape \(2, 4\) and x \(3, 4\)"),
         (np.zeros((1, 3, 4)), "t must have one dimension or two"),
     ):
         with pytest.raises(ValueError, match=message):
             ewma(t, x, 1.0)
-    with pytest.raises(ValueError, match="t has 3 channels and x 1"):
+    with pytest.raises(ValueError, match=r"t has the shape \(3, 4\) and x \(4,\)"):
         kalman(x, x[0], 1.0, 1.0)
     with pytest.raises(ValueError, match=r"x must have one dimension or two \(channels, n\), not 0"):
         theil_sen(x[0], 1.0)

@@ -167,6 +167,7 @@ BROKEN: list[tuple[Callable[[], ChannelSettings], str]] = [
     (lambda: ChannelSettings(minimum=math.nan), "minimum must not be NaN"),
     (lambda: ChannelSettings(max_rate=-1), "max_rate must be finite and not negative"),
     (lambda: ChannelSettings(max_rate=math.inf), "max_rate must be finite"),
+    (lambda: ChannelSettings(maximum=10**400), "maximum is too large"),
     (lambda: ChannelSettings(gap_seconds=math.nan), "gap_seconds must not be NaN"),
     (lambda: ChannelSettings(stuck_seconds=-1), "stuck_seconds"),
     (lambda: ChannelSettings(n_sigmas=-0.5), "n_sigmas"),

@@ -126,6 +126,14 @@ def test_theil_sen_on_many_pairs(kind: str) -> None:
     assert (slope, intercept) == (theirs.slope, theirs.intercept)
 
 
+def test_middle_values_whose_sum_is_no_number_have_an_infinite_mean() -> None:
+    """As `reference.median` says it: also of so many that they are not sorted, and where all are equal."""
+    for n in (2, 500, 600):
+        t, x = np.arange(float(n)), np.full(n, 1e308)
+        assert resample(t, x, float(n))["median"].tolist() == [math.inf]
+        assert theil_sen(t, x) == (0.0, math.inf)
+
+
 def test_theil_sen_below_two_different_times() -> None:
     for t, x in (([], []), ([1.0], [2.0]), ([1.0, 1.0], [2.0, 3.0]), ([1.0, 2.0], [2.0, math.nan])):
         assert all(math.isnan(value) for value in theil_sen(t, x))

@@ -155,7 +155,7 @@ struct Channel {
         if (direction != s.trend) {
             const bool stays = std::fabs(x - s.odd_x) <= allowed(s.odd_t, t);
             const bool goes_on = (x - s.odd_x) * direction > 0 && (s.odd_x - s.good_x) * direction > 0;
-            s.odd = s.odd && (stays || goes_on) ? s.odd + 1 : 1;
+            s.odd = s.odd && (stays || goes_on) ? s.odd + (s.odd < INT32_MAX) : 1;
             if (s.odd == 1) s.suspect_since = t;
             if (!p.rate_accept || s.odd < p.rate_accept) {
                 s.odd_t = t;
@@ -208,7 +208,7 @@ struct Channel {
             return x;
         }
         const int side = x > m ? 1 : -1;
-        s.spikes = s.spikes * side > 0 ? s.spikes + side : side;
+        s.spikes = s.spikes * side > 0 ? s.spikes + side * (std::abs(s.spikes) < INT32_MAX) : side;
         if (s.spikes == side) s.suspect_since = t;
         if (p.spike_accept && std::abs(s.spikes) >= p.spike_accept) {
             revise(s.suspect_since, last, 0, SPIKE);

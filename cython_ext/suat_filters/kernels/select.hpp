@@ -56,7 +56,7 @@ inline double middle(double* v, size_t n, size_t k, size_t l) {
             k -= upto;
             l -= upto;
         } else if (k >= below && l < upto) {
-            if (low == high) return low;
+            if (low == high) return k == l ? low : (low + low) / 2;  // the mean of two, overflow and all
             n = gather(v, n, [=](double value) { return (value >= low) & (value <= high); });
             k -= below;
             l -= below;
