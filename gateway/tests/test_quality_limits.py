@@ -330,6 +330,26 @@ def test_it_is_as_if_the_limit_had_always_been_set(kept: Kept, tmp_path: Path) -
     always.close()
 
 
+def test_a_probe_that_is_first_read_after_a_start_goes_by_them(kept: Kept) -> None:
+    node = kept.journal.add_device(soil("upper-3", "upper", "lower"))
+    kept.fill(node, [row(1, 0, {("node", "battery"): 3.6})])
+    take(kept, limits(GRAVEL))
+    take(kept, limits(GRAVEL))
+    kept.finish()
+    kept.fill(node, noisy_rows()[1:])
+    kept.finish()
+    assert broken(kept, node, "probe1") == 0 < broken(kept, node, "probe2")
+
+
+def test_a_node_without_the_channel_is_not_looked_at(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept.journal.add_device(soil("upper-3", "upper", "lower"))
+    kept.fill(1, noisy_rows())
+    replayed = count_replayed(kept, monkeypatch)
+    take(kept, limits({"channel": "water.depth", "maximum": 12}))
+    kept.finish()
+    assert replayed.get(1, 0) == 0
+
+
 def test_a_power_cut_amid_the_replay_is_made_good(kept: Kept) -> None:
     kept.journal.add_device(soil("upper-3", "upper", "lower"))
     kept.fill(1, noisy_rows())
