@@ -80,12 +80,13 @@ static Answer buckets(const Kernels& kernels, const Call& call) {
     Resampling resampling;
     resampling.cut(rows, 1, call.parameters[0], 0, 1);
     const size_t most = resampling.place.back();
-    Answer columns(7, Doubles(most));
+    const bool with_median = call.parameters[1] != 0;
+    Answer columns(with_median ? 7 : 6, Doubles(most));
     std::vector<int64_t> count(most);
     const size_t size = resampling.fill(
         kernels, rows,
         {columns[0].data(), columns[2].data(), columns[3].data(), columns[4].data(), columns[5].data(),
-         columns[6].data(), count.data()},
+         with_median ? columns[6].data() : nullptr, count.data()},
         1);
     columns[1].assign(count.begin(), count.end());
     for (Doubles& column : columns) column.resize(size);

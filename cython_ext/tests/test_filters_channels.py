@@ -74,6 +74,12 @@ def test_the_buckets_of_a_channel_are_those_of_it_alone(size: tuple[int, int], s
             alone = resample(times[i] if times.ndim > 1 else times, x[i], 3600.0)
             for name, values in alone.items():
                 assert found[name][channel == i].tobytes() == np.asarray(values).tobytes(), name
+        without = dict(resample(times, x, 3600.0, threads=threads, median=False))
+        assert without.pop("channel").tobytes() == channel.tobytes()  # type: ignore[attr-defined]
+        del found["median"]
+        assert {name: np.asarray(values).tobytes() for name, values in without.items()} == {
+            name: values.tobytes() for name, values in found.items()
+        }
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 3), (3, 0)])

@@ -126,7 +126,8 @@ def expected() -> Expected:
         add(("kalman", [1e-6, 1e-3], [t, x]), kalman(t, x, 1e-6, 1e-3))
         add(("slope", [], [t[:500], x[:500]]), theil_sen(t[:500], x[:500]))
         for width in (900.0, 86400.0):
-            add(("buckets", [width], [t, x]), *resample(t, x, width).values())
+            add(("buckets", [width, True], [t, x]), *resample(t, x, width).values())
+            add(("buckets", [width, False], [t, x]), *resample(t, x, width, median=False).values())
     for bank, arrays in judged():
         values, flags = bank.push_many(arrays[2].astype(np.int64), arrays[3], arrays[4])
         revisions = bank.revisions()

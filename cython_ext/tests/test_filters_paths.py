@@ -33,8 +33,10 @@ for x in (rng.normal(size=9000), np.round(rng.normal(size=9000), 1), odd):
     digest.update(f.ewma(t, x, 3600.0).tobytes())
     digest.update(f.kalman(t, x, 1e-6, 1e-3).tobytes())
     digest.update(np.array(f.theil_sen(t[:300], x[:300])).tobytes())
-    for column in f.resample(t, x, 3600.0).values():
-        digest.update(column.tobytes())
+    for median in (True, False):
+        for width in (3600.0, 1e7):
+            for column in f.resample(t, x, width, median=median).values():
+                digest.update(column.tobytes())
     limits = dict(max_rate=1e-3, stuck_count=3, spike_accept=3, resolution=0.01, gap_seconds=1700.0, minimum=-9.0)
     settings = [f.ChannelSettings(window=window, q=1e-6, **limits) for window in (0, 3, 5, 25, 49, 127, 129, 999)]
     bank = f.FilterBank(8, settings)

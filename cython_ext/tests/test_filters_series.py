@@ -188,6 +188,22 @@ def test_resample_of_buckets_of_every_size(missing: float) -> None:
     np.testing.assert_allclose(ours["mean"], naive["mean"], rtol=2**-51, atol=6000 * 5 * 2**-104)
 
 
+@pytest.mark.parametrize("wild", [False, True])
+@pytest.mark.parametrize("missing", [0.0, 0.02, 0.6])
+def test_resample_without_median_is_the_same_in_all_else(missing: float, wild: bool) -> None:
+    """Buckets of every size, also those whose median is found in another way, side by side with small ones."""
+    rng = np.random.default_rng(11)
+    sizes = rng.permutation(np.concatenate([np.arange(1, 70), [511, 512, 513, 600, 601, 602, 603, 6000, 1, 1, 2]]))
+    t = np.repeat(np.arange(len(sizes)) * 10.0, sizes) + np.concatenate([np.arange(size) / 1000 for size in sizes])
+    odd = rng.choice([0.0, -0.0, 5e-324, 1.7e308, -1.7e308, 1.0 + 2**-52, math.inf], len(t))
+    x = np.where(rng.random(len(t)) < missing, math.nan, odd if wild else rng.normal(size=len(t)))
+    whole, part = resample(t, x, 10.0, 0.05), resample(t, x, 10.0, 0.05, median=False)
+    assert list(part) == ["start", "count", "min", "max", "mean", "last"]
+    assert {name: np.asarray(column).tobytes() for name, column in part.items()} == {
+        name: np.asarray(column).tobytes() for name, column in whole.items() if name != "median"
+    }
+
+
 def test_resample_finds_the_edges_after_gaps_and_bursts() -> None:
     rng = np.random.default_rng(10)
     t = np.cumsum(rng.choice([0.0, 0.01, 1.0, 500.0], 5000, p=[0.1, 0.5, 0.39, 0.01]))
@@ -205,6 +221,10 @@ def test_a_constant_has_itself_for_mean() -> None:
 def test_a_bucket_of_missing_readings_is_left_out() -> None:
     assert resample([0.0, 1.0, 2.0], [math.nan, math.nan, 1.0], 2.0)["start"].tolist() == [2.0]
     assert resample([], [], 2.0)["start"].tolist() == []
+    assert resample([0.0, 1.0, 2.0], [math.nan, math.nan, 1.0], 2.0, median=False)["start"].tolist() == [2.0]
+    assert {name: np.size(column) for name, column in resample([], [], 2.0, median=False).items()} == dict.fromkeys(
+        ("start", "count", "min", "max", "mean", "last"), 0
+    )
 
 
 def test_a_width_lost_in_rounding_is_refused() -> None:

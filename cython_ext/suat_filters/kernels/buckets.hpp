@@ -74,7 +74,7 @@ constexpr Network NETWORKS[] = {
 };
 constexpr size_t MOST_UNROLLED = 64;
 
-// As Kernels says it; no bucket holds more than SMALL readings.
+template <bool MEDIAN>
 SUAT_APART size_t summarise(
     const double* x, const size_t* begin, const double* start, size_t buckets, const Columns& out) {
     const Side nothing = Side{} + NOTHING;
@@ -82,7 +82,7 @@ SUAT_APART size_t summarise(
     for (size_t first = 0; first < buckets; first += SIDE) {
         const size_t lanes = buckets - first < SIDE ? buckets - first : SIDE;
         const double* from[SIDE];
-        size_t last_row[SIDE], least = SMALL, most = 0;
+        size_t last_row[SIDE], least = begin[buckets], most = 0;
         Side size;
         for (size_t lane = 0; lane < SIDE; ++lane) {
             const size_t bucket = first + (lane < lanes ? lane : 0), rows = begin[bucket + 1] - begin[bucket];
@@ -92,15 +92,17 @@ SUAT_APART size_t summarise(
             least = rows < least ? rows : least;
             most = rows > most ? rows : most;
         }
-        Side keys[SMALL], low = Side{} + INF, high = -low, last{}, sum{}, lost{};
+        Side keys[MEDIAN ? SMALL : 1], low = Side{} + INF, high = -low, last{}, sum{}, lost{};
         SideCounts count{};
         // What stands for a missing reading: an infinity of either sign in turn, so that the middle stays where it is.
         Side absent = Side{} + INF;
         const auto take = [&](size_t row, Side value) __attribute__((always_inline)) {
             const SideCounts valid = value == value;
             const Side key = value + 0.0, term = valid ? value : Side{};
-            keys[row] = valid ? key : absent;
-            absent = valid ? absent : -absent;
+            if constexpr (MEDIAN) {
+                keys[row] = valid ? key : absent;
+                absent = valid ? absent : -absent;
+            }
             count -= valid;
             last = valid ? value : last;
             low = key < low ? key : low;
@@ -120,36 +122,45 @@ SUAT_APART size_t summarise(
                 value[lane] = from[lane][row < last_row[lane] ? row : last_row[lane]];
             take(row, static_cast<double>(row) < size ? value : nothing);
         }
-        const Network* network = NETWORKS;
-        while (most <= MOST_UNROLLED && network->size < most) ++network;
-        const size_t filled = most <= MOST_UNROLLED ? network->size : most + (most & 1);
-        for (size_t row = most; row < filled; ++row) {
-            keys[row] = absent;
-            absent = -absent;
-        }
-        const Middle middle = most <= MOST_UNROLLED ? network->middle(keys) : middle_of_many(keys, filled);
         const Side whole = sum + lost;
         const Side mean = (sum - sum == 0 ? whole : sum) / __builtin_convertvector(count, Side);
-        const Side median = (count & 1) != 0 ? middle.left : (middle.left + middle.right) / 2;
-        const Side found[] = {low, high, mean == mean ? mean : nothing, last, median == median ? median : nothing};
+        Side found[] = {low, high, mean == mean ? mean : nothing, last, nothing};
+        if constexpr (MEDIAN) {
+            const Network* network = NETWORKS;
+            while (most <= MOST_UNROLLED && network->size < most) ++network;
+            const size_t filled = most <= MOST_UNROLLED ? network->size : most + (most & 1);
+            for (size_t row = most; row < filled; ++row) {
+                keys[row] = absent;
+                absent = -absent;
+            }
+            const Middle middle = most <= MOST_UNROLLED ? network->middle(keys) : middle_of_many(keys, filled);
+            const Side median = (count & 1) != 0 ? middle.left : (middle.left + middle.right) / 2;
+            found[4] = median == median ? median : nothing;
+        }
         double* const columns[] = {out.min, out.max, out.mean, out.last, out.median};
         bool all_filled = lanes == SIDE;
         for (size_t lane = 0; lane < SIDE; ++lane) all_filled &= count[lane] > 0;
         if (all_filled) {
             std::memcpy(out.start + kept, start + first, sizeof(Side));
             std::memcpy(out.count + kept, &count, sizeof(Side));
-            for (size_t i = 0; i < 5; ++i) std::memcpy(columns[i] + kept, &found[i], sizeof(Side));
+            for (size_t i = 0; i < 4 + MEDIAN; ++i) std::memcpy(columns[i] + kept, &found[i], sizeof(Side));
             kept += SIDE;
             continue;
         }
         for (size_t lane = 0; lane < lanes; ++lane) {
             out.start[kept] = start[first + lane];
             out.count[kept] = count[lane];
-            for (size_t i = 0; i < 5; ++i) columns[i][kept] = found[i][lane];
+            for (size_t i = 0; i < 4 + MEDIAN; ++i) columns[i][kept] = found[i][lane];
             kept += count[lane] > 0;
         }
     }
     return kept;
+}
+
+// As Kernels says it; where medians are wanted, no bucket holds more than SMALL readings.
+size_t summarise(const double* x, const size_t* begin, const double* start, size_t buckets, const Columns& out) {
+    const auto wanted = out.median ? summarise<true> : summarise<false>;
+    return wanted(x, begin, start, buckets, out);
 }
 
 }  // namespace

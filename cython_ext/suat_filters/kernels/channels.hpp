@@ -73,7 +73,7 @@ struct Resampling {
         size_t end = 0;
         for (size_t i = 0; i < kept.size(); ++i) {
             for (double* column : {out.start, out.min, out.max, out.mean, out.last, out.median})
-                std::memmove(column + end, column + place[i], kept[i] * sizeof *column);
+                if (column) std::memmove(column + end, column + place[i], kept[i] * sizeof *column);
             std::memmove(out.count + end, out.count + place[i], kept[i] * sizeof *out.count);
             end += kept[i];
         }

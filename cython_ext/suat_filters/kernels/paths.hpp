@@ -16,13 +16,13 @@ struct Rows {
     size_t n, t_stride;
 };
 
-// What is in buckets, one place a bucket.
+// What is in buckets, one place a bucket; `median` is null where it is not wanted.
 struct Columns {
     double *start, *min, *max, *mean, *last, *median;
     int64_t* count;
 };
 
-constexpr size_t SMALL = 512;  // readings in a bucket for `summarise`, at most
+constexpr size_t SMALL = 512;  // readings in a bucket for `summarise`, at most, where medians are wanted
 
 struct Settings;
 struct Revisions;

@@ -127,17 +127,19 @@ inline std::vector<Bucket> resample(const double* t, const double* x, size_t n, 
 }
 
 inline Columns behind(const Columns& to, size_t i) {
-    return {to.start + i, to.min + i, to.max + i, to.mean + i, to.last + i, to.median + i, to.count + i};
+    return {to.start + i, to.min + i, to.max + i, to.mean + i, to.last + i,
+            to.median ? to.median + i : nullptr, to.count + i};
 }
 
-// Writes the buckets that hold a valid reading; gives how many.
+// Writes the buckets that hold a valid reading, without medians where there is no column for them; gives how many.
 inline size_t fill(const Kernels& kernels, const Cut& buckets, const double* x, const Columns& out) {
     std::vector<double> values;
     size_t kept = 0;
     const auto size = [&](size_t i) { return buckets.begin[i + 1] - buckets.begin[i]; };
+    const auto by_kernel = [&](size_t i) { return !out.median || size(i) <= SMALL; };
     for (size_t i = 0; i < buckets.size();) {
         size_t next = i;
-        while (next < buckets.size() && size(next) <= SMALL) ++next;
+        while (next < buckets.size() && by_kernel(next)) ++next;
         if (next > i) {
             kept += kernels.summarise(x, &buckets.begin[i], &buckets.start[i], next - i, behind(out, kept));
         } else {
