@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -119,6 +120,31 @@ def test_a_damaged_journal_gives_its_calibrations_back(old: Path) -> None:
     with Journal(old) as journal, journal.reader() as reader:
         assert reader.read(points) == [AIR, CORE]
         assert reader.read(curves) == {(1, "probe1"): CURVE, (1, "probe2"): OLD}
+
+
+def test_what_was_calibrated_behind_a_damaged_piece_of_the_wal_stands_once(journal: Journal, tmp_path: Path) -> None:
+    """Rows of before are not doubled, and what was changed of them counts."""
+    add_points(journal, [AIR, CORE])
+    add_curve(journal, CURVE)
+    journal._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    add_points(journal, [AIR._replace(group="probe2")])
+    weigh(journal, 1, "probe1", "7", 180.0)
+    add_points(journal, [CORE._replace(label="8", at_us=40)])
+    drop_curve(journal, CURVE, 600)
+    other = CURVE._replace(made_us=200)
+    add_curve(journal, other)
+    (tmp_path / "cut").mkdir()
+    path, wal = (tmp_path / "cut" / name for name in ("journal.db", "journal.db-wal"))
+    shutil.copy(journal.path, path)
+    content = bytearray(journal.path.with_name("journal.db-wal").read_bytes())
+    content[32 + 24 + 100] ^= 4  # in the page of the first frame
+    wal.write_bytes(content)
+    journal.close()
+    assert mend(path, 1_780_000_000_000_000) is None
+    with Journal(path) as mended, mended.reader() as reader:
+        assert reader.read(all_curves) == [CURVE._replace(dropped_us=600), other]
+        found = [point for point in reader.read(points) if point.group == "probe1"]
+        assert found == [AIR, CORE._replace(dry_g=180.0), CORE._replace(label="8", at_us=40)]
 
 
 @pytest.mark.parametrize("spoiled", ["water = air", "per_kelvin = 3", "coefficients = '[]'", "points = 'no JSON'"])

@@ -56,6 +56,7 @@ _FIRST = (
     *("device", "assignment", "session", "counter", "calibration_point"),
     *("curve", "move", "alert", "episode", "dropped"),
 )
+_REPLACED = ("calibration_point", "curve", "move")  # by number: their pages hold rows of before the damage too
 _TAKEN_BACK = ("device", "assignment", "session", "calibration_point", "curve", "move")
 _LATER = ("sample", "cleaned", "window", "status", "dead_letter")  # in this order
 _NEVER = ("meta", "filter_state", "revision", "outbox", "sink", "mark", "salvage")  # made anew
@@ -274,8 +275,8 @@ def _bring(connection: sqlite3.Connection, image: Image, number: int, shape: Sha
     return _insert(connection, shape, rows)
 
 
-def _insert(connection: sqlite3.Connection, shape: Shape, rows: Iterable[Row]) -> int:
-    first = 0 if shape.name in _NUMBERED or shape.rowid != 0 else 1
+def _insert(connection: sqlite3.Connection, shape: Shape, rows: Iterable[Row], *, replace: bool = False) -> int:
+    first = 0 if replace or shape.name in _NUMBERED or shape.rowid != 0 else 1
     given = [place for place, column in enumerate(shape.columns) if place >= first and not column.made]
     names = ", ".join(shape.columns[place].name for place in given)
     marks = ", ".join("?" * len(given))
@@ -286,7 +287,7 @@ def _insert(connection: sqlite3.Connection, shape: Shape, rows: Iterable[Row]) -
     )
     before = connection.total_changes
     connection.executemany(
-        f"INSERT OR IGNORE INTO {shape.name} ({names}) SELECT {marks}{where}",
+        f"INSERT OR {'REPLACE' if replace else 'IGNORE'} INTO {shape.name} ({names}) SELECT {marks}{where}",
         [[row[place] for place in given] for row in rows],
     )
     return connection.total_changes - before
@@ -404,7 +405,7 @@ def _take_back(path: Path, rows: dict[str, tuple[Shape, list[Row]]], commits: in
                 connection.executemany(_RAISE_SESSION, entries)
             if name == "device":
                 connection.executemany(_RAISE_DEVICE, entries)
-            _insert(connection, shape, found)
+            _insert(connection, shape, found, replace=name in _REPLACED)
         connection.execute(
             "DELETE FROM session WHERE registration NOT IN (SELECT id FROM device WHERE revoked_us IS NULL)"
         )
