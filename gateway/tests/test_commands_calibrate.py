@@ -380,6 +380,7 @@ def test_every_example_is_a_command_line_that_is_understood(
         (["use", "upper-3", "upper", "--coefficients", "0,1", "--reference-c", "nan"], "from nan degC"),
         (["use", "upper-3", "upper", "--coefficients", "0,1", "--air", "1"], "no probe is like that"),
         (["show", "upper-3", "upper", "--version", "3"], "upper-3, upper has 0"),
+        (["show", "upper-3", "upper", "--svg", "x.svg"], "upper-3, upper has no curve in use"),
         (["drop", "upper-3", "upper"], "give --version N or --point LABEL"),
         (["drop", "upper-3", "upper", "--point", "4"], 'has no point "4"'),
     ],

@@ -275,6 +275,8 @@ def show(
     if number:
         curve = versions[number - 1]
         show_curve(subject, curve, number, refitted(curve), svg, as_json, standing(versions, number))
+    elif svg is not None:
+        raise UsageError(f"--svg: {subject} has no curve in use; --version N draws an older one")
     elif not as_json:
         print(f"{subject}: no curve in use")
     if not as_json:
