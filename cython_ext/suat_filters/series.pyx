@@ -55,7 +55,7 @@ cdef class _Series:
             with nogil:
                 i = first_disorder(kernels()[0], self.rows.t + row * self.rows.t_stride, self.rows.n)
             if i < self.rows.n:
-                times = self.times.reshape(count, self.rows.n)[row]
+                times = self.times.reshape(count, self.rows.n)[row].tolist()
                 where = f"{row}, {i}" if count > 1 else i
                 raise ValueError(f"t must be finite and not decrease: t[{where}] is {times[i]!r}"
                                  + (f" after {times[i - 1]!r}" if i else ""))

@@ -138,7 +138,7 @@ def test_threads_are_1_to_256(threads: int) -> None:
 def test_a_channel_whose_times_are_out_of_order_is_named() -> None:
     t, x = np.tile(np.arange(100.0), (3, 1)), np.zeros((3, 100))
     t[2, 70] = 3.0
-    with pytest.raises(ValueError, match=r"t\[2, 70\] is .*3.0.* after .*69.0"):
+    with pytest.raises(ValueError, match=r"t\[2, 70\] is 3\.0 after 69\.0"):
         kalman(t, x, 1.0, 1.0)
 
 

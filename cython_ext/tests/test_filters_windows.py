@@ -67,7 +67,7 @@ def test_hampel_is_the_naive_one(x: list[float], window: int, centered: bool, n_
     st.integers(-3, 90),
     st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_few_values_that_come_again_and_again(
     palette: list[float], seed: int, window: int, more: int, centered: bool
 ) -> None:
