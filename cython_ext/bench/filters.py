@@ -30,7 +30,7 @@ from tasks import GROUPS, Task, growth, tasks
 TRIAL = 20_000  # samples on which answers are compared and costs are guessed
 PATHS = ("baseline", "v3", "v4", "neon")
 PATHS_N = 1_000_000
-PATH_GROUPS = ("median", "hampel", "ewma", "kalman", "resample")
+PATH_GROUPS = ("median", "hampel", "ewma", "kalman", "resample", "resample, median")
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,8 @@ def kalman_of(t: Floats, x: Floats, q: float, r: float) -> Call:
     return partial(kalman, t, x, q, r)
 
 
-def resample_of(t: Floats, x: Floats, width: int) -> Call:
-    return partial(resample, t, x, float(width))
+def resample_of(median: bool, t: Floats, x: Floats, width: int) -> Call:
+    return partial(resample, t, x, float(width), median=median)
 
 
 def theil_sen_of(t: Floats, x: Floats) -> Call:
@@ -106,7 +106,8 @@ OURS: dict[str, tuple[Peer, ...]] = {
     ),
     "ewma": (Peer("suat", "suat_filters", ewma_of),),
     "kalman": (Peer("suat", "suat_filters", kalman_of),),
-    "resample": (Peer("suat", "suat_filters", resample_of, dict),),
+    "resample": (Peer("suat", "suat_filters", partial(resample_of, False), dict),),
+    "resample, median": (Peer("suat", "suat_filters", partial(resample_of, True), dict),),
     "theil-sen": (Peer("suat", "suat_filters", theil_sen_of, lambda found: found[0]),),
     "chain": (Peer("suat", "suat_filters", chain_of, pushed),),
     "save": (Peer("suat", "suat_filters", saving),),

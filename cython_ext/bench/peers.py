@@ -357,12 +357,14 @@ PEERS: dict[str, tuple[Peer, ...]] = {
         Peer("numba loop", "numba", numba_kalman),
     ),
     "resample": (
-        Peer("pandas", "pandas", partial(pandas_resample, ()), _columns(SUMMARY), "without median"),
-        Peer("pandas, median", "pandas", partial(pandas_resample, MEDIAN), _columns(SUMMARY + MEDIAN)),
-        Peer("polars", "polars", partial(polars_resample, ()), _columns(SUMMARY), "without median"),
-        Peer("polars, median", "polars", partial(polars_resample, MEDIAN), _columns(SUMMARY + MEDIAN)),
-        Peer("numpy", "numpy", numpy_resample, _columns(SUMMARY), "without median"),
-        Peer("numba loop", "numba", numba_resample, _rows, "without median"),
+        Peer("pandas", "pandas", partial(pandas_resample, ()), _columns(SUMMARY)),
+        Peer("polars", "polars", partial(polars_resample, ()), _columns(SUMMARY)),
+        Peer("numpy", "numpy", numpy_resample, _columns(SUMMARY)),
+        Peer("numba loop", "numba", numba_resample, _rows),
+    ),
+    "resample, median": (
+        Peer("pandas", "pandas", partial(pandas_resample, MEDIAN), _columns(SUMMARY + MEDIAN)),
+        Peer("polars", "polars", partial(polars_resample, MEDIAN), _columns(SUMMARY + MEDIAN)),
     ),
     "theil-sen": (
         Peer("scipy", "scipy", scipy_theil_sen, lambda found: found.slope),

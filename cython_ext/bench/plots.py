@@ -27,6 +27,7 @@ LINES = {  # kernels of the plot over length, with the case they are drawn for
     "ewma": "one series",
     "kalman": "one series",
     "resample": "15 min",
+    "resample, median": "15 min",
 }
 STYLE = {
     "svg.hashsalt": "suat",

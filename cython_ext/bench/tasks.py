@@ -73,9 +73,9 @@ def _channels(n: int) -> tuple[Any, Any]:
     return irregular(length)[0], irregular(length * CHANNELS)[1].reshape(CHANNELS, length)
 
 
-def _resample(n: int) -> Iterator[Task]:
+def _resample(group: str, n: int) -> Iterator[Task]:
     for name, width in (("15 min", 900), ("1 h", 3600), ("1 d", 86400)):
-        yield Task("resample", name, n, lambda n, width=width: (*irregular(n), width))  # type: ignore[misc]
+        yield Task(group, name, n, lambda n, width=width: (*irregular(n), width))  # type: ignore[misc]
 
 
 def _copy(n: int) -> Iterator[Task]:
@@ -107,7 +107,8 @@ SERIES: dict[str, Callable[[int], Iterator[Task]]] = {
     "hampel": lambda n: over_windows("hampel", WINDOWS, n),
     "ewma": _ewma,
     "kalman": _kalman,
-    "resample": _resample,
+    "resample": lambda n: _resample("resample", n),
+    "resample, median": lambda n: _resample("resample, median", n),
 }
 ONCE: dict[str, Callable[[int], Iterator[Task]]] = {  # however long the series are
     "theil-sen": _theil_sen,
