@@ -134,6 +134,14 @@ def test_middle_values_whose_sum_is_no_number_have_an_infinite_mean() -> None:
         assert theil_sen(t, x) == (0.0, math.inf)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_theil_sen_of_denormals_is_the_naive_one(seed: int) -> None:
+    """Where what rounding takes from a height is no longer a share of it."""
+    rng = np.random.default_rng(seed)
+    t, x = np.arange(200.0) * rng.choice([0.5, 1.0, 7.0]), rng.integers(-1000, 1000, 200) * 5e-324
+    assert theil_sen(t, x) == reference.theil_sen(t.tolist(), x.tolist())
+
+
 def test_theil_sen_below_two_different_times() -> None:
     for t, x in (([], []), ([1.0], [2.0]), ([1.0, 1.0], [2.0, 3.0]), ([1.0, 2.0], [2.0, math.nan])):
         assert all(math.isnan(value) for value in theil_sen(t, x))

@@ -120,7 +120,7 @@ private:
         const double edge = (bracket.high - bracket.low) / 64;
         // Of a height no more than this is lost in rounding, and of a difference of two twice as much.
         const double steepest = std::max(std::fabs(bracket.low), std::fabs(bracket.high));
-        const double lost = 0x1p-52 * (largest + 4 * steepest * (t.back() - t.front()));
+        const double lost = 0x1p-52 * (largest + 4 * steepest * (t.back() - t.front())) + 0x1p-1072;  // denormals too
         if (!std::isfinite(lost) || !judge_close(bracket, 2 * lost / edge, below, slopes)) return {};
         const uint64_t k = (total - 1) / 2, l = total / 2;
         if (k < below || l >= below + slopes.size()) return {};
