@@ -188,51 +188,40 @@ bool medians(const double* in, double* out, size_t n, int w, double* memory) {
 
 // Whether |x - m| > scale * MAD of a window, at GROUP places and in each lane. The MAD itself is not needed: rounding
 // never turns an order round, so it is to say that scale * |v - m| < |x - m| for more than half of the values v.
-struct Limit {
-    double scale, about;  // |v - m| <= about * d + a denormal's worth wherever scale * |v - m| rounds to less than d
-
-    explicit Limit(double mads) : scale(mads), about(scale > 0x1p-20 ? (1 + 0x1p-48) / scale : INF) {}
-
-    SUAT_INLINE void judge(Counts* passed, const Lanes* window, int w, const Lanes* m, const Lanes* x) const {
-        if (w < 32) return decide<GROUP>(passed, window, w, m, x);
-        const int half = w / 2, sample = half + half / 2 + 1;  // three quarters mostly show that it is not so
-        Lanes reach[GROUP];
-        for (int g = 0; g < GROUP; ++g) {
-            const Lanes d = distance(x[g], m[g]);
-            reach[g] = d > 0 ? d * about + 0x1p-1000 : all(-1);
-            passed[g] = Counts{};
-        }
-        for (int j = 0; j < sample; ++j)
-            for (int g = 0; g < GROUP; ++g) passed[g] -= distance(window[j + g], m[g]) <= reach[g];
-        Counts open{};
-        for (int g = 0; g < GROUP; ++g) open |= passed[g] = passed[g] > half - (w - sample);
-        if (!any(open)) return;
-        for (int g = 0; g < GROUP; ++g)
-            if (any(passed[g])) decide<1>(passed + g, window + g, w, m + g, x + g);
+SUAT_INLINE void judge(Counts* passed, const Lanes* window, int w, const Lanes* m, const Lanes* x, double scale) {
+    const int half = w / 2;
+    Lanes d[GROUP];
+    Counts nearer[GROUP] = {};
+    for (int g = 0; g < GROUP; ++g) d[g] = distance(x[g], m[g]);
+    const auto count = [&](int first, int end) {
+        for (int j = first; j < end; ++j)
+            for (int g = 0; g < GROUP; ++g) nearer[g] -= scale * distance(window[j + g], m[g]) < d[g];
+    };
+    const auto open = [&](int left) {
+        Counts found{};
+        for (int g = 0; g < GROUP; ++g) found |= nearer[g] > half - left;
+        return any(found);
+    };
+    if (w < 32) {
+        count(0, w);
+    } else {  // three quarters mostly show that it is not so, the outer ones sooner: a drift puts them far from m
+        const int sample = half + half / 2 + 1, first = sample / 2, rest = w - sample;
+        count(0, first);
+        count(first + rest, w);
+        if (open(rest)) count(first, first + rest);
     }
-
-private:
-    template <int N>
-    SUAT_INLINE void decide(Counts* passed, const Lanes* window, int w, const Lanes* m, const Lanes* x) const {
-        Lanes d[N];
-        Counts near[N] = {};
-        for (int g = 0; g < N; ++g) d[g] = distance(x[g], m[g]);
-        for (int j = 0; j < w; ++j)
-            for (int g = 0; g < N; ++g) near[g] -= scale * distance(window[j + g], m[g]) < d[g];
-        for (int g = 0; g < N; ++g) passed[g] = near[g] > w / 2;
-    }
-};
+    for (int g = 0; g < GROUP; ++g) passed[g] = nearer[g] > half;
+}
 
 // `at` is the place in its window of the value that is judged.
 bool hampel(
     const double* in, double* clean, uint8_t* outlier, size_t n, int w, int at, double scale, double* memory) {
-    const Limit limit(scale);
     return by_size(w, [=](auto size) {
         const auto then = [=](Lanes* found, const Lanes* window, size_t count, size_t stretch, size_t first, size_t done) {
             Counts passed[places_at_once<size.k>()];
             for (size_t i = 0; i < count; i += GROUP) {
                 const Lanes* const x = window + i + at;
-                limit.judge(passed + i, window + i, w, found + i, x);
+                judge(passed + i, window + i, w, found + i, x, scale);
                 for (int g = 0; g < GROUP; ++g) found[i + g] = passed[i + g] ? found[i + g] : x[g];
             }
             give(clean + done, n - done, found, count, stretch, first);
